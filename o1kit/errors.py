@@ -1,0 +1,39 @@
+"""Errors a user can act on: each carries where, what and what to do, and maps to one exit code."""
+
+from __future__ import annotations
+
+
+class O1kitError(Exception):
+    """Base of every expected failure; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class RecipeError(O1kitError):
+    """The recipe is wrong: the message holds file:line:column, the recipe path and the nearest valid choice."""
+
+    exit_code = 2
+
+
+class EnvironmentFailure(O1kitError):
+    """The machine or the installation lacks something: an unwritable folder, a missing package."""
+
+    exit_code = 3
+
+
+class DataError(O1kitError):
+    """Data is missing, empty or malformed, or does not fit the model."""
+
+    exit_code = 4
+
+
+class DivergedError(O1kitError):
+    """Training produced a non-finite loss or left its trust region for good."""
+
+    exit_code = 5
+
+
+class ResourceError(O1kitError):
+    """Out of disk, memory or another bounded resource."""
+
+    exit_code = 6

@@ -1,0 +1,158 @@
+"""The behaviours o1kit is made of. Everything depends on these, never on one another's implementations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from o1kit.types import Action, Completion, GroundTruth, Problem, Score, State, Trajectory, Usage
+
+if TYPE_CHECKING:
+    from lightning import LightningDataModule, LightningModule
+
+    from o1kit.config import Config
+
+
+class TaskSuite(Protocol):
+    """All splits of a recipe, with the ground truth kept apart from the problems."""
+
+    def problems(self, split: str) -> Sequence[Problem]:
+        """The problems of a split, in a fixed order."""
+        ...
+
+    def truth(self, problem: Problem) -> GroundTruth:
+        """What a verifier needs for one problem."""
+        ...
+
+
+class Teacher(Protocol):
+    """Writes a chain of thought for a problem: the steps, each with its delimiter, the last one the answer."""
+
+    phrases: tuple[str, ...]
+    """Strings that a small tokenizer should keep as single tokens."""
+
+    def trace(self, truth: GroundTruth, prompt: str, mistakes: Sequence[Literal["noticed", "unnoticed"]], seed: int) -> list[str]:
+        """The chain for one problem, with the given mistakes built in."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How an engine draws tokens. `key` makes the noise: a sample depends on it and the sample's index only."""
+
+    key: int
+    temperature: float = 1.0
+    max_tokens: int = 256
+    stop_ids: frozenset[int] = frozenset()
+    greedy: bool = False
+
+
+class Engine(Protocol):
+    """Tokens in, tokens and log-probabilities out; knows no text."""
+
+    usage: Usage
+
+    async def sample(self, prompt: Sequence[int], n: int, sampling: Sampling) -> list[Completion]:
+        """`n` continuations of a prompt."""
+        ...
+
+    async def score(self, tokens: Sequence[int], positions: Sequence[int]) -> list[float]:
+        """The head's output in [0, 1] at the given positions of a sequence."""
+        ...
+
+
+class Policy(Protocol):
+    """A language model as the search sees it: it owns the prompt template and the step delimiter."""
+
+    def start(self, problem: Problem) -> State:
+        """The state before the first step."""
+        ...
+
+    async def propose(self, state: State, n: int, *, key: int, temperature: float = 1.0, greedy: bool = False) -> list[Action]:
+        """`n` next steps."""
+        ...
+
+    async def complete(self, state: State, n: int, *, key: int, temperature: float = 1.0, greedy: bool = False) -> list[State]:
+        """`n` finished chains that continue the state."""
+        ...
+
+    def answer(self, state: State) -> str | None:
+        """The final answer that a chain states, or None."""
+        ...
+
+
+class Reward(Protocol):
+    """A verifier or a learned model: the same door."""
+
+    async def score(self, state: State) -> Score:
+        """How good the chain so far is."""
+        ...
+
+
+class Search(Protocol):
+    """Spends tokens on one problem and returns finished chains; keeps no state between calls."""
+
+    async def run(self, root: State, *, policy: Policy, reward: Reward | None, key: int) -> list[Trajectory]:
+        """Finished chains, the chosen one first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What a finished stage left behind: a folder with safetensors weights, tokenizer and `done.json`."""
+
+    stage: str
+    kind: str
+    directory: Path
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageInputs:
+    """All that a stage is built from."""
+
+    config: Any
+    """The stage's own recipe section."""
+    recipe: Any
+    """The whole recipe."""
+    recipe_directory: Path
+    """Folder that relative paths in the recipe start from."""
+    directory: Path
+    """Folder the stage writes to."""
+    artifacts: Mapping[str, Artifact]
+    """The earlier stages it refers to, by stage name."""
+    seed: int
+    """Seed of this stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltStage:
+    """A stage ready for a Lightning Trainer."""
+
+    module: LightningModule
+    data: LightningDataModule
+    verb: Literal["fit", "test"] = "fit"
+    trainer: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the Trainer: max_steps, max_epochs, gradient_clip_val, reload_dataloaders_every_n_epochs."""
+    phases: str = ""
+    """What the progress display calls one unit of work."""
+
+
+class Stage(Protocol):
+    """Turns a recipe section into a module and its data, and the trained module into files."""
+
+    def build(self, inputs: StageInputs) -> BuiltStage:
+        """Module and data; everything expensive happens later, in the Trainer."""
+        ...
+
+    def export(self, built: BuiltStage, directory: Path) -> Mapping[str, Any]:
+        """Writes the artifact's files and returns the summary that goes into `done.json`."""
+        ...
+
+
+class Plugin(Protocol):
+    """A recipe section's class, found by its `kind`."""
+
+    config: type[Config]

@@ -1,0 +1,56 @@
+"""`Recipe`: the whole of a recipe file as one validated, frozen value."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from o1kit.config import Config
+from o1kit.models.config import EngineConfig, ModelConfig
+from o1kit.stages.evaluate.config import EvaluateConfig
+from o1kit.stages.ppo.config import PpoConfig
+from o1kit.stages.prm.config import PrmConfig
+from o1kit.stages.sft.config import SftConfig
+from o1kit.tasks.config import SplitConfig
+
+StageSection = Annotated[SftConfig | PrmConfig | PpoConfig | EvaluateConfig, Field(discriminator="kind")]
+
+
+class WandbConfig(Config):
+    """Weights & Biases logging; `offline` needs no account and no network."""
+
+    mode: Literal["offline", "online", "disabled"] = "offline"
+    """Where W&B data go."""
+    project: str = "o1kit"
+    """W&B project."""
+    entity: str | None = None
+    """W&B user or team; null is the account's default."""
+
+
+class TrackingConfig(Config):
+    """Where metrics go besides the local JSON-lines files, which are always written."""
+
+    wandb: WandbConfig = WandbConfig()
+    """Weights & Biases."""
+
+
+class Recipe(Config):
+    """A whole o1 stack: one model, its problems, and the stages that train and evaluate it."""
+
+    o1kit: Literal[1]
+    """Version of the recipe format."""
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+    """Name of the run: its folder under `runs/`."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Every random choice follows from it."""
+    model: ModelConfig
+    """The language model that the first stage starts from."""
+    tasks: dict[str, SplitConfig]
+    """Splits by name; `train` is required, and no prompt is in two of them."""
+    engine: EngineConfig = EngineConfig()
+    """What samples and scores."""
+    stages: list[StageSection] = Field(min_length=1)
+    """What happens, in order; a stage may refer to the ones before it."""
+    tracking: TrackingConfig = TrackingConfig()
+    """Where metrics go."""

@@ -1,0 +1,72 @@
+"""Recipe sections of the searches."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from o1kit.config import Config, Count, NonNegative, Positive, Probability
+
+
+class GreedyConfig(Config):
+    """One chain, the most probable token at each position."""
+
+    kind: Literal["greedy"]
+    """Selects this search."""
+
+
+class SampleConfig(Config):
+    """Independent samples; the reported accuracy is their mean, an estimate of pass@1."""
+
+    kind: Literal["sample"]
+    """Selects this search."""
+    num_samples: Count = 1
+    """Samples a problem."""
+    temperature: Positive = 1.0
+    """Divides the logits."""
+
+
+class BestOfNConfig(Config):
+    """N samples, one answer: by majority, by the reward's best chain, or by a vote weighted with the reward."""
+
+    kind: Literal["best_of_n"]
+    """Selects this search."""
+    num_samples: Count = 8
+    """Samples a problem (N)."""
+    temperature: Positive = 1.0
+    """Divides the logits."""
+    select: Literal["majority", "best", "weighted"] = "weighted"
+    """How one answer is chosen from the N."""
+    aggregate: Literal["min", "prod", "last", "mean"] = "min"
+    """How the scores of a chain's steps become one number."""
+
+
+class MctsConfig(Config):
+    """Step-level Monte Carlo tree search with PUCT selection (Silver et al. 2017; AlphaZero's pb_c schedule)."""
+
+    kind: Literal["mcts"]
+    """Selects this search."""
+    num_simulations: Count = 16
+    """Leaf expansions a problem."""
+    num_children: Count = 3
+    """Steps sampled when a node is expanded; equal texts are merged and their priors added."""
+    c_puct: NonNegative = 1.25
+    """Exploration constant."""
+    temperature: Positive = 1.0
+    """Divides the logits when steps are sampled."""
+    leaf_value: Literal["prm", "value_head"] = "prm"
+    """What estimates a new leaf: the process reward model, or the policy's own value head."""
+    leaves_per_batch: Count = 4
+    """Leaves selected (under virtual loss) before any of them is evaluated."""
+    max_steps: Count = 32
+    """Deepest chain, in steps."""
+    select: Literal["visits", "best", "weighted"] = "weighted"
+    """How one answer is chosen from the finished chains."""
+    aggregate: Literal["min", "prod", "last", "mean"] = "min"
+    """How the scores of a chain's steps become one number, for `best` and `weighted`."""
+    root_noise: Probability = 0.0
+    """Share of Dirichlet(0.3) noise in the root's priors."""
+
+
+SearchConfig = Annotated[GreedyConfig | SampleConfig | BestOfNConfig | MctsConfig, Field(discriminator="kind")]

@@ -1,0 +1,45 @@
+"""What every training stage's recipe section has in common."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from o1kit.config import Config, Count, NonNegative, Positive, Probability, StageName
+from o1kit.models.config import LoraConfig
+
+
+class StageConfig(Config):
+    """Fields of every stage."""
+
+    name: StageName
+    """Name of the stage: its folder, and how other stages refer to it."""
+
+
+class OptimizerConfig(Config):
+    """AdamW with linear warm-up and a cosine decay to `final_lr_fraction`."""
+
+    lr: Positive = 1e-3
+    """Peak learning rate."""
+    weight_decay: NonNegative = 0.01
+    """Decoupled weight decay of matrices."""
+    betas: list[Probability] = Field(default=[0.9, 0.95], min_length=2, max_length=2)
+    """Decay rates of the two moments."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 50
+    """Steps of linear warm-up."""
+    final_lr_fraction: Probability = 0.1
+    """Learning rate at the end, relative to the peak."""
+    grad_clip: Positive = 1.0
+    """Largest gradient norm."""
+
+
+class TrainingStageConfig(StageConfig):
+    """Fields of every stage that trains weights."""
+
+    optimizer: OptimizerConfig = OptimizerConfig()
+    """How the weights are updated."""
+    lora: LoraConfig | None = None
+    """Train adapters only; null trains all weights."""
+    checkpoint_every: Count = 200
+    """Optimizer steps between checkpoints that a killed run continues from."""

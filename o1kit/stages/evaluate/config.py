@@ -1,0 +1,28 @@
+"""Recipe section of the evaluation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from o1kit.config import StageName
+from o1kit.search.config import SearchConfig
+from o1kit.stages.config import StageConfig
+
+
+class EvaluateConfig(StageConfig):
+    """Accuracy of every policy with every search on every split, with intervals and token counts."""
+
+    kind: Literal["evaluate"]
+    """Selects this stage."""
+    policies: list[StageName] = Field(min_length=1)
+    """Stages whose models are compared, in the order of the table."""
+    prm: StageName | None = None
+    """The `prm` stage that judges steps, for searches that need one."""
+    searches: list[SearchConfig] = Field(min_length=1)
+    """Searches to run with each policy. Searches that draw the same samples share them."""
+    splits: list[str] = ["heldout"]
+    """Splits to evaluate on."""
+    ask: list[str] = []
+    """Questions put to the last policy at the end, answered with their chain of thought."""

@@ -1,0 +1,59 @@
+"""Recipe section of proximal policy optimisation on searched trajectories."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from o1kit.config import Config, Count, NonNegative, Positive, Probability, StageName
+from o1kit.replay.config import PrioritizedReplayConfig, ReplayConfig
+from o1kit.rewards.config import RewardConfig, VerifierConfig
+from o1kit.search.config import MctsConfig, SearchConfig
+from o1kit.stages.config import TrainingStageConfig
+
+
+class PpoLossConfig(Config):
+    """Coefficients of the clipped objective (Schulman et al. 2017, arXiv 1707.06347)."""
+
+    clip_ratio: Positive = 0.2
+    """Half-width of the trust region of the probability ratio."""
+    value_clip: Positive = 0.2
+    """Half-width of the trust region of the value estimate."""
+    gamma: Probability = 1.0
+    """Discount a token."""
+    gae_lambda: Probability = 0.95
+    """Bias-variance trade-off of generalised advantage estimation (arXiv 1506.02438)."""
+    kl_coef: NonNegative = 0.02
+    """Weight of the KL divergence to the reference policy."""
+    value_coef: NonNegative = 0.5
+    """Weight of the value loss."""
+    entropy_coef: NonNegative = 0.0
+    """Weight of the entropy bonus."""
+
+
+class PpoConfig(TrainingStageConfig):
+    """Each iteration searches problems, stores the trajectories with their log-probabilities, and updates on replay."""
+
+    kind: Literal["ppo"]
+    """Selects this stage."""
+    policy: StageName
+    """Stage whose model is trained; it is also the reference."""
+    reward: RewardConfig = VerifierConfig(kind="verifier")
+    """What the policy is rewarded for."""
+    search: SearchConfig = MctsConfig(kind="mcts")
+    """How trajectories are collected."""
+    prm: StageName | None = None
+    """The `prm` stage that judges steps inside the search, if the search asks for one."""
+    replay: ReplayConfig = PrioritizedReplayConfig(kind="prioritized")
+    """Which trajectories an update sees."""
+    loss: PpoLossConfig = PpoLossConfig()
+    """The objective."""
+    iterations: Count = 40
+    """Rounds of collecting and updating."""
+    problems_per_iteration: Count = 64
+    """Problems searched a round."""
+    updates_per_iteration: Count = 4
+    """Optimizer steps a round."""
+    batch_size: Count = 128
+    """Trajectories a step."""
+    max_seconds: Positive | None = None
+    """Ends the stage after this wall time even if iterations are left."""

@@ -1,0 +1,53 @@
+"""Recipe sections that say where problems come from (no torch, no generator is imported here)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from o1kit.config import Config, Count, Positive
+
+
+class ReasoningGymConfig(Config):
+    """Problems made by one of reasoning_gym's generators, judged by its own scorer."""
+
+    kind: Literal["reasoning_gym"]
+    """Selects this source."""
+    generator: str
+    """Name of a reasoning_gym dataset, for example `chain_sum`."""
+    params: dict[str, Any] = {}
+    """Options of that generator, checked against its own configuration when the recipe is compiled."""
+    teacher: str | None = None
+    """Program that writes the chains of thought; by default the one registered under the generator's name."""
+    weight: Positive = 1.0
+    """Share of the split drawn from this source, relative to the others."""
+
+
+class JsonlConfig(Config):
+    """Problems read from a JSON-lines file, judged by comparing the normalised answer."""
+
+    kind: Literal["jsonl"]
+    """Selects this source."""
+    path: str
+    """File to read, relative to the recipe."""
+    question_field: str = "question"
+    """Key that holds the problem's text."""
+    answer_field: str = "answer"
+    """Key that holds the final answer (text after the last `####` if present)."""
+    thought_field: str | None = None
+    """Key that holds a chain of thought to learn from; steps are its lines."""
+    weight: Positive = 1.0
+    """Share of the split drawn from this source, relative to the others."""
+
+
+SourceConfig = Annotated[ReasoningGymConfig | JsonlConfig, Field(discriminator="kind")]
+
+
+class SplitConfig(Config):
+    """A set of problems. No prompt is ever in two splits: `train` gives way to the others."""
+
+    num_problems: Count
+    """How many different problems the split holds."""
+    sources: list[SourceConfig] = Field(min_length=1)
+    """Where they come from."""

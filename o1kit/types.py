@@ -1,0 +1,127 @@
+"""The immutable values that every part of o1kit exchanges: no behaviour, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Finish = Literal["step", "answer", "length", "context"]
+"""Why a completion ended: a step delimiter, the end-of-text token, its own token limit, or the model's context."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A question as the policy may see it. It carries no answer: see `GroundTruth`."""
+
+    id: str
+    task: str
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroundTruth:
+    """What a verifier needs to judge a problem. Prompt builders never receive it, and its repr hides the answer."""
+
+    problem_id: str
+    answer: str = field(repr=False)
+    payload: Mapping[str, object] = field(repr=False, default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What an engine returns for one sample: token ids with the untempered log-probability (nats) of each.
+
+    `values` holds the value head's estimate *before* each token (the state it was sampled in) and `value_end` the
+    estimate after the last one; both are empty or None when the model has no value head.
+    """
+
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    finish: Finish
+    values: tuple[float, ...] = ()
+    value_end: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One reasoning step: its text and the completion that produced it."""
+
+    text: str
+    completion: Completion
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A problem and the steps taken so far; `terminal` once the chain has ended."""
+
+    problem: Problem
+    prompt_ids: tuple[int, ...]
+    actions: tuple[Action, ...] = ()
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        """Prompt and steps as one token sequence."""
+        return self.prompt_ids + tuple(t for a in self.actions for t in a.completion.token_ids)
+
+    @property
+    def text(self) -> str:
+        """The chain of thought so far, without the prompt."""
+        return "".join(a.text for a in self.actions)
+
+    @property
+    def terminal(self) -> bool:
+        """True when no further step can follow."""
+        return bool(self.actions) and self.actions[-1].completion.finish != "step"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A judgement in [0, 1]. `oracle` is True when the ground truth was used; `outcome` says how it came about."""
+
+    value: float
+    source: str
+    oracle: bool = False
+    outcome: Literal["ok", "right", "wrong", "no_answer", "error", "timeout"] = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """A finished chain with what the search knew about it.
+
+    `step_scores` are the reward model's values after each action; `weight` is the search's vote for the chain;
+    `visits` and `prior` describe the leaf in its tree.
+    """
+
+    state: State
+    answer: str | None
+    score: float
+    step_scores: tuple[float, ...] = ()
+    visits: int = 1
+    prior: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens an engine computed: newly encoded prompt, read from a cached prefix, generated, and scored."""
+
+    prompt: int = 0
+    cached: int = 0
+    generated: int = 0
+    scored: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt + other.prompt,
+            self.cached + other.cached,
+            self.generated + other.generated,
+            self.scored + other.scored,
+        )
+
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt - other.prompt,
+            self.cached - other.cached,
+            self.generated - other.generated,
+            self.scored - other.scored,
+        )
