@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from o1kit.types import Action, Completion, GroundTruth, Problem, Score, State, Trajectory, Usage
+from o1kit.types import Action, Completion, GroundTruth, Problem, Score, SearchResult, State, Usage
 
 if TYPE_CHECKING:
     from lightning import LightningDataModule, LightningModule
@@ -91,11 +91,19 @@ class Reward(Protocol):
         ...
 
 
+class StepReward(Reward, Protocol):
+    """A reward that also judges every step of a chain."""
+
+    async def step_scores(self, state: State) -> tuple[float, ...]:
+        """One value in [0, 1] for each action: how good the chain was after it."""
+        ...
+
+
 class Search(Protocol):
     """Spends tokens on one problem and returns finished chains; keeps no state between calls."""
 
-    async def run(self, root: State, *, policy: Policy, reward: Reward | None, key: int) -> list[Trajectory]:
-        """Finished chains, the chosen one first."""
+    async def run(self, root: State, *, policy: Policy, reward: StepReward | None, key: int) -> SearchResult:
+        """The chains found, the answers to be judged, and the tokens it took."""
         ...
 
 

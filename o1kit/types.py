@@ -32,15 +32,13 @@ class GroundTruth:
 class Completion:
     """What an engine returns for one sample: token ids with the untempered log-probability (nats) of each.
 
-    `values` holds the value head's estimate *before* each token (the state it was sampled in) and `value_end` the
-    estimate after the last one; both are empty or None when the model has no value head.
+    `values` holds the value head's estimate *before* each token (the state it was sampled in), if there is a head.
     """
 
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     finish: Finish
     values: tuple[float, ...] = ()
-    value_end: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +84,6 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class Trajectory:
-    """A finished chain with what the search knew about it.
-
-    `step_scores` are the reward model's values after each action; `weight` is the search's vote for the chain;
-    `visits` and `prior` describe the leaf in its tree.
-    """
-
-    state: State
-    answer: str | None
-    score: float
-    step_scores: tuple[float, ...] = ()
-    visits: int = 1
-    prior: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens an engine computed: newly encoded prompt, read from a cached prefix, generated, and scored."""
 
@@ -125,3 +107,46 @@ class Usage:
             self.generated - other.generated,
             self.scored - other.scored,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """A finished chain with what the search knew about it.
+
+    `step_scores` are the reward model's values after each action, `score` their aggregate; `visits` counts how often
+    the search came to the chain, and `prior` is the policy's probability of it among what the search has seen.
+    """
+
+    state: State
+    answer: str | None
+    score: float = 1.0
+    step_scores: tuple[float, ...] = ()
+    visits: int = 1
+    prior: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TreeNode:
+    """One node of a search tree, for reports: `value` is the mean of what was backed up through it."""
+
+    id: int
+    parent: int | None
+    text: str
+    visits: int
+    value: float
+    prior: float
+    terminal: bool
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What a search found for one problem.
+
+    `answers` are judged and their marks averaged: one for a search that decides, several for plain samples.
+    """
+
+    trajectories: tuple[Trajectory, ...]
+    answers: tuple[str | None, ...]
+    usage: Usage
+    tree: tuple[TreeNode, ...] = ()

@@ -1,0 +1,1 @@
+"""What samples and scores tokens, and the policy that turns their tokens into text."""

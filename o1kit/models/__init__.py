@@ -1,0 +1,1 @@
+"""Language models, tokenizers, heads and adapters."""

@@ -1,0 +1,104 @@
+"""`LanguagePolicy`: a language model as a search sees it: steps of text instead of tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from o1kit.protocols import Engine, Sampling
+from o1kit.types import Action, Completion, Problem, State
+
+DELIMITER = "\n"
+"""A step ends with the token that holds this."""
+_ANSWER = re.compile(r"(?:[Tt]he (?:final )?answer is:?|####)\s*(.*)", re.DOTALL)
+
+
+class PromptTemplate:
+    """Text to tokens and back: the prompt of a problem, the ends of steps, the final answer.
+
+    A tokenizer with a chat template gets the problem as the user's message; any other gets it on a line of its own.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.eos_id = int(tokenizer.eos_token_id)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of plain text."""
+        return list(self.tokenizer(text, add_special_tokens=False).input_ids)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of tokens, end-of-text left out."""
+        return str(self.tokenizer.decode([t for t in token_ids if t != self.eos_id], skip_special_tokens=False))
+
+    def prompt(self, problem: Problem) -> list[int]:
+        """Token ids that the chain of thought follows. They depend on what the policy may see only."""
+        if getattr(self.tokenizer, "chat_template", None):
+            message = [{"role": "user", "content": problem.prompt}]
+            text = self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+            return self.encode(text)
+        return self.encode(problem.prompt + DELIMITER)
+
+    @cached_property
+    def step_ids(self) -> frozenset[int]:
+        """Tokens whose text ends a step."""
+        size = len(self.tokenizer)
+        texts = self.tokenizer.batch_decode([[i] for i in range(size)])
+        return frozenset(i for i, text in enumerate(texts) if text.endswith(DELIMITER)) - {self.eos_id}
+
+    @staticmethod
+    def answer(text: str) -> str | None:
+        """What follows the last "the answer is" (or ####) of a chain, or None."""
+        found = list(_ANSWER.finditer(text))
+        return found[-1].group(1).strip().rstrip(".") or None if found else None
+
+
+class LanguagePolicy:
+    """Steps from an engine. `key` arguments make every draw reproducible, whatever else is sampled with it."""
+
+    def __init__(self, engine: Engine, template: PromptTemplate, max_tokens: int = 512) -> None:
+        self.engine = engine
+        self.template = template
+        self.max_tokens = max_tokens
+
+    def start(self, problem: Problem) -> State:
+        """The state before the first step."""
+        return State(problem, tuple(self.template.prompt(problem)))
+
+    async def propose(
+        self, state: State, n: int, *, key: int, temperature: float = 1.0, greedy: bool = False
+    ) -> list[Action]:
+        """`n` next steps, each up to a step delimiter or the end of the chain."""
+        sampling = Sampling(key, temperature, self.max_tokens, self.template.step_ids, greedy)
+        completions = await self.engine.sample(state.token_ids, n, sampling)
+        return [Action(self.template.decode(c.token_ids), c) for c in completions]
+
+    async def complete(
+        self, state: State, n: int, *, key: int, temperature: float = 1.0, greedy: bool = False
+    ) -> list[State]:
+        """`n` chains that continue the state to their end."""
+        sampling = Sampling(key, temperature, self.max_tokens, frozenset(), greedy)
+        completions = await self.engine.sample(state.token_ids, n, sampling)
+        return [State(state.problem, state.prompt_ids, state.actions + self.split(c)) for c in completions]
+
+    def answer(self, state: State) -> str | None:
+        """The final answer that a finished chain states, or None."""
+        finished = state.terminal and state.actions[-1].completion.finish == "answer"
+        return self.template.answer(state.text) if finished else None
+
+    def split(self, completion: Completion) -> tuple[Action, ...]:
+        """A completion cut into steps after each delimiter."""
+        tokens = completion.token_ids
+        ends = [i + 1 for i, t in enumerate(tokens[:-1]) if t in self.template.step_ids] + [len(tokens)]
+        actions = []
+        for start, stop in zip([0, *ends[:-1]], ends, strict=True):
+            part = Completion(
+                tokens[start:stop],
+                completion.logprobs[start:stop],
+                "step" if stop < len(tokens) else completion.finish,
+                completion.values[start:stop],
+            )
+            actions.append(Action(self.template.decode(part.token_ids), part))
+        return tuple(actions)

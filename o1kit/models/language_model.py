@@ -1,0 +1,67 @@
+"""`LanguageModel`: a transformers causal LM with an optional scalar head on its last hidden states."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+
+class HeadedOutput(NamedTuple):
+    """Logits [B, T, V] and, if there is a head, its raw outputs [B, T]."""
+
+    logits: Tensor
+    head: Tensor | None
+
+
+class LanguageModel(nn.Module):
+    """The model every stage trains and every engine runs.
+
+    The head reads the hidden state *at* a position, so what is trained there is what is read there. Its output is a
+    logit: `sigmoid` gives the estimated chance that the chain ends in the right answer.
+    """
+
+    def __init__(self, lm: Any, head: bool = False) -> None:
+        super().__init__()
+        self.lm = lm
+        self.head: nn.Linear | None = None
+        if head:
+            self.add_head()
+
+    def add_head(self) -> None:
+        """Adds a head that starts at an even chance everywhere."""
+        weight = self.lm.get_input_embeddings().weight
+        self.head = nn.Linear(weight.shape[1], 1, device=weight.device, dtype=torch.float32)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return cast(torch.device, self.lm.get_input_embeddings().weight.device)
+
+    @property
+    def context_length(self) -> int:
+        """Longest sequence in tokens."""
+        return int(self.lm.config.max_position_embeddings)
+
+    def hidden(self, token_ids_BT: Tensor, **kwargs: Any) -> Tensor:
+        """Last hidden states [B, T, hidden]."""
+        base = self.lm.get_base_model() if hasattr(self.lm, "get_base_model") else self.lm
+        return cast(Tensor, base.get_decoder()(input_ids=token_ids_BT, **kwargs).last_hidden_state)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Float32 logits over the vocabulary."""
+        return cast(Tensor, self.lm.get_output_embeddings()(hidden)).float()
+
+    def head_logits(self, hidden: Tensor) -> Tensor:
+        """Raw outputs of the head, one for each hidden state."""
+        if self.head is None:
+            raise RuntimeError("this model has no scalar head")
+        return cast(Tensor, self.head(hidden.float())).squeeze(-1)
+
+    def forward(self, token_ids_BT: Tensor, mask_BT: Tensor | None = None) -> HeadedOutput:
+        """Logits and head outputs of right-padded sequences; causal, so padding needs no mask."""
+        hidden = self.hidden(token_ids_BT, use_cache=False)
+        return HeadedOutput(self.logits(hidden), self.head_logits(hidden) if self.head is not None else None)

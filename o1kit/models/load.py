@@ -1,0 +1,103 @@
+"""Making models from a recipe, and reading and writing them as Hugging Face folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from o1kit.errors import EnvironmentFailure
+from o1kit.models.config import HfModelConfig, LoraConfig, ScratchModelConfig
+from o1kit.models.language_model import LanguageModel
+
+HEAD_FILE = "head.safetensors"
+
+
+def build_scratch(config: ScratchModelConfig, tokenizer: PreTrainedTokenizerFast, seed: int) -> LanguageModel:
+    """A Llama-architecture model with random weights drawn from the seed."""
+    generator_state = torch.get_rng_state()
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=config.hidden_size,
+            intermediate_size=config.intermediate_size,
+            num_hidden_layers=config.num_layers,
+            num_attention_heads=config.num_heads,
+            num_key_value_heads=config.num_kv_heads,
+            max_position_embeddings=config.context_length,
+            rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
+            tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            bos_token_id=None,
+        )
+    )
+    torch.set_rng_state(generator_state)
+    return LanguageModel(model)
+
+
+def load_hf(config: HfModelConfig) -> tuple[LanguageModel, Any]:
+    """A local or hub model and its tokenizer; code that comes with a model is never run.
+
+    Raises:
+        EnvironmentFailure: the source cannot be read.
+    """
+    return load_directory(config.source, dtype=getattr(torch, config.dtype), context_length=config.context_length)
+
+
+def load_directory(
+    source: str | Path, dtype: torch.dtype = torch.float32, context_length: int | None = None
+) -> tuple[LanguageModel, Any]:
+    """The model and tokenizer of a Hugging Face folder or hub id, with the scalar head if one was saved."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(source), trust_remote_code=False)
+        lm = AutoModelForCausalLM.from_pretrained(
+            str(source), dtype=dtype, trust_remote_code=False, use_safetensors=True
+        )
+    except (OSError, ValueError) as error:
+        raise EnvironmentFailure(
+            f"cannot load a model from {str(source)!r}: {error}. Name a folder with safetensors weights, or a hub id "
+            "that has been downloaded before."
+        ) from error
+    if context_length is not None:
+        lm.config.max_position_embeddings = min(context_length, lm.config.max_position_embeddings)
+    model = LanguageModel(lm)
+    head = Path(source) / HEAD_FILE
+    if head.is_file():
+        model.add_head()
+        assert model.head is not None
+        model.head.load_state_dict(load_file(head))
+    return model, tokenizer
+
+
+def save_directory(model: LanguageModel, tokenizer: Any, directory: Path) -> None:
+    """Writes a Hugging Face folder that plain transformers can load; adapters are merged, the head lies beside."""
+    lm = model.lm
+    if hasattr(lm, "merge_and_unload"):
+        lm = lm.merge_and_unload()
+    lm.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    if model.head is not None:
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.head.state_dict().items()}
+        save_file(state, directory / HEAD_FILE)
+
+
+def add_lora(model: LanguageModel, config: LoraConfig) -> None:
+    """Freezes the weights and adds trainable low-rank adapters; a scalar head stays trainable."""
+    from peft import LoraConfig as PeftLoraConfig
+    from peft import get_peft_model
+
+    model.lm = get_peft_model(
+        model.lm,
+        PeftLoraConfig(
+            r=config.rank,
+            lora_alpha=config.alpha,  # type: ignore[arg-type]
+            lora_dropout=config.dropout,
+            target_modules=config.targets,
+            task_type="CAUSAL_LM",
+        ),
+    )

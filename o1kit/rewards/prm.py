@@ -1,0 +1,44 @@
+"""`PrmReward`: a process reward model behind the same door as a verifier."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+from o1kit.protocols import Engine
+from o1kit.types import Score, State
+
+
+def step_ends(state: State) -> tuple[int, ...]:
+    """Index of the last token of each step in `state.token_ids`: where the model is trained and where it is read."""
+    lengths = (len(action.completion.token_ids) for action in state.actions)
+    return tuple(end - 1 for end in accumulate(lengths, initial=len(state.prompt_ids)))[1:]
+
+
+class PrmReward:
+    """The reward model's estimate that a chain will end in the right answer."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    async def score(self, state: State) -> Score:
+        """The estimate after the last step (after the prompt for a chain without steps)."""
+        tokens = state.token_ids
+        (value,) = await self.engine.score(tokens, (len(tokens) - 1,))
+        return Score(value, "prm")
+
+    async def step_scores(self, state: State) -> tuple[float, ...]:
+        """The estimate after each step."""
+        return tuple(await self.engine.score(state.token_ids, step_ends(state)))
+
+
+class ValueHeadReward(PrmReward):
+    """The policy's own value head, read at the same positions by the engine that samples."""
+
+    async def score(self, state: State) -> Score:
+        """The value of the state after its last step, held to [0, 1]."""
+        score = await super().score(state)
+        return Score(min(max(score.value, 0.0), 1.0), "value_head")
+
+    async def step_scores(self, state: State) -> tuple[float, ...]:
+        """The value after each step, held to [0, 1]."""
+        return tuple(min(max(v, 0.0), 1.0) for v in await super().step_scores(state))

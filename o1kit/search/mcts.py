@@ -1,0 +1,162 @@
+"""Monte Carlo tree search over reasoning steps.
+
+    simulate:  select a leaf by PUCT -> expand it with sampled steps -> judge the new nodes -> back up
+
+A leaf's backed-up value is the mean of its new children's estimates, weighted with their priors; a finished chain
+backs up its own. Nothing here sees the ground truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Literal
+
+from o1kit.functional.aggregation import aggregate
+from o1kit.functional.selection import puct_score
+from o1kit.functional.voting import best, weighted_vote
+from o1kit.protocols import Policy, StepReward
+from o1kit.search.config import MctsConfig
+from o1kit.search.noise import derive, dirichlet
+from o1kit.search.tree import Node, backup, export, hold
+from o1kit.types import Action, SearchResult, State, Trajectory, Usage
+
+
+class Mcts:
+    """Step-level MCTS with PUCT, learned leaf values and batched leaves."""
+
+    def __init__(self, config: MctsConfig) -> None:
+        self.config = config
+
+    async def run(self, root: State, *, policy: Policy, reward: StepReward | None, key: int) -> SearchResult:
+        """All finished chains of the tree and the answer chosen from them."""
+        if reward is None:
+            raise ValueError("tree search needs a reward that judges steps")
+        search = _Tree(self.config, root, policy, reward, key)
+        done = 0
+        while done < self.config.num_simulations:
+            leaves = search.select(min(self.config.leaves_per_batch, self.config.num_simulations - done))
+            await asyncio.gather(*(search.simulate(leaf) for leaf in leaves))
+            done += len(leaves)
+        return await search.result()
+
+
+class _Tree:
+    """One search in progress."""
+
+    def __init__(self, config: MctsConfig, root: State, policy: Policy, reward: StepReward, key: int) -> None:
+        self.config, self.policy, self.reward, self.key = config, policy, reward, key
+        self.nodes = [Node(0, root)]
+        self.usage = Usage(prompt=len(root.token_ids))
+
+    # ---- select --------------------------------------------------------------------------------------------------
+
+    def select(self, count: int) -> list[Node]:
+        """Up to `count` different leaves, each held under virtual loss while the next is chosen."""
+        leaves: list[Node] = []
+        while len(leaves) < count:
+            leaf = self.nodes[0]
+            while leaf.expanded and leaf.children:
+                leaf = self._best_child(leaf)
+            if any(leaf is other for other in leaves):
+                break
+            hold(leaf)
+            leaves.append(leaf)
+        return leaves
+
+    def _best_child(self, node: Node) -> Node:
+        visits = node.visits + node.pending
+
+        def score(child: Node) -> float:
+            n = child.visits + child.pending
+            value = child.value_sum / n if n else child.estimate
+            return puct_score(value, child.prior, visits, n, self.config.c_puct)
+
+        return max(node.children, key=score)
+
+    # ---- expand and judge ----------------------------------------------------------------------------------------
+
+    async def simulate(self, leaf: Node) -> None:
+        """Expands a leaf and backs its value up."""
+        if leaf.state.terminal or len(leaf.state.actions) >= self.config.max_steps:
+            backup(leaf, leaf.estimate)
+            return
+        key = derive(self.key, leaf.id)
+        actions = await self.policy.propose(
+            leaf.state, self.config.num_children, key=key, temperature=self.config.temperature
+        )
+        self.usage += Usage(generated=sum(len(a.completion.token_ids) for a in actions))
+        children = self._attach(leaf, actions)
+        scores = await asyncio.gather(*(self.reward.score(child.state) for child in children))
+        self.usage += Usage(scored=sum(len(c.state.actions[-1].completion.token_ids) for c in children))
+        for child, score in zip(children, scores, strict=True):
+            child.estimate = score.value
+            child.step_scores = (*leaf.step_scores, score.value)
+        backup(leaf, sum(child.prior * child.estimate for child in children))
+
+    def _attach(self, leaf: Node, actions: Sequence[Action]) -> list[Node]:
+        """New children, equal texts merged: the prior is the share of the samples that had the text."""
+        counts: dict[str, int] = {}
+        first: dict[str, Action] = {}
+        for action in actions:
+            counts[action.text] = counts.get(action.text, 0) + 1
+            first.setdefault(action.text, action)
+        children = []
+        for text, action in first.items():
+            state = State(leaf.state.problem, leaf.state.prompt_ids, (*leaf.state.actions, action))
+            prior = counts[text] / len(actions)
+            children.append(Node(len(self.nodes), state, leaf, prior, count=counts[text]))
+            self.nodes.append(children[-1])
+        if leaf.parent is None and self.config.root_noise > 0:
+            noise = dirichlet(derive(self.key, 0, 1), len(children))
+            for child, value in zip(children, noise, strict=True):
+                child.prior = (1 - self.config.root_noise) * child.prior + self.config.root_noise * value
+        leaf.children, leaf.expanded = children, True
+        return children
+
+    # ---- decide --------------------------------------------------------------------------------------------------
+
+    async def result(self) -> SearchResult:
+        """The finished chains; when there is none, the most visited chain is completed."""
+        ends = [node for node in self.nodes if node.state.terminal]
+        if not ends:
+            ends = [await self._finish()]
+        answers = {node.id: self.policy.answer(node.state) for node in ends}
+        trajectories = tuple(
+            Trajectory(
+                node.state,
+                answers[node.id],
+                aggregate(self.config.aggregate, node.step_scores),
+                node.step_scores,
+                visits=node.visits,
+                prior=node.reach,
+            )
+            for node in ends
+        )
+        chosen = decide(trajectories, [node.count for node in ends], self.config.select)
+        return SearchResult(trajectories, (chosen,), self.usage, export(self.nodes, answers))
+
+    async def _finish(self) -> Node:
+        node = self.nodes[0]
+        while node.children:
+            node = max(node.children, key=lambda child: (child.visits, child.estimate))
+        (state,) = await self.policy.complete(node.state, 1, key=derive(self.key, node.id, 2))
+        self.usage += Usage(generated=len(state.token_ids) - len(node.state.token_ids))
+        scores = await self.reward.step_scores(state)
+        self.usage += Usage(scored=len(state.token_ids) - len(node.state.token_ids))
+        end = Node(len(self.nodes), state, node, step_scores=scores, estimate=scores[-1])
+        node.children.append(end)
+        self.nodes.append(end)
+        return end
+
+
+def decide(
+    trajectories: Sequence[Trajectory], counts: Sequence[int], select: Literal["visits", "best", "weighted"]
+) -> str | None:
+    """One answer: of most visits, of the best chain, or by votes of (times sampled) x (score)."""
+    answers = [t.answer for t in trajectories]
+    if select == "best":
+        return best(answers, [t.score for t in trajectories])
+    if select == "visits":
+        return weighted_vote(answers, [float(t.visits) for t in trajectories])
+    return weighted_vote(answers, [t.score * n for t, n in zip(trajectories, counts, strict=True)])

@@ -1,0 +1,14 @@
+"""Randomness of the searches: functions of a key, so that a tree does not depend on what else is being searched."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from o1kit.functional.noise import derive
+
+__all__ = ["derive", "dirichlet"]
+
+
+def dirichlet(key: int, size: int, alpha: float = 0.3) -> list[float]:
+    """One draw from a symmetric Dirichlet distribution."""
+    return [float(x) for x in np.random.default_rng(key).dirichlet([alpha] * size)]

@@ -1,0 +1,54 @@
+"""What a training stage starts from: the problems of the recipe and the weights of an earlier stage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from o1kit import registry
+from o1kit.engines.policy import PromptTemplate
+from o1kit.models.config import ScratchModelConfig
+from o1kit.models.language_model import LanguageModel
+from o1kit.models.load import add_lora, build_scratch, load_directory, load_hf
+from o1kit.models.tokenizer import build_char_tokenizer
+from o1kit.protocols import StageInputs
+from o1kit.tasks.suite import Suite, build_suite
+
+
+def suite_of(inputs: StageInputs) -> Suite:
+    """All splits of the recipe."""
+    return build_suite(inputs.recipe.tasks, inputs.recipe.seed, inputs.recipe_directory)
+
+
+def teacher_of(name: str) -> Any:
+    """The program that writes chains for a kind of problem."""
+    return registry.lookup("teachers", name)()
+
+
+def starting_model(inputs: StageInputs, policy: str | None, suite: Suite) -> tuple[LanguageModel, PromptTemplate]:
+    """The model of an earlier stage, or the recipe's own, with its tokenizer."""
+    if policy is not None:
+        model, tokenizer = load_directory(inputs.artifacts[policy].directory)
+    elif isinstance(inputs.recipe.model, ScratchModelConfig):
+        tokenizer = _scratch_tokenizer(inputs, suite)
+        model = build_scratch(inputs.recipe.model, tokenizer, inputs.seed)
+    else:
+        model, tokenizer = load_hf(inputs.recipe.model)
+    return model, PromptTemplate(tokenizer)
+
+
+def trainable(model: LanguageModel, inputs: StageInputs) -> LanguageModel:
+    """The model with the stage's adapters, if its recipe section asks for them."""
+    if inputs.config.lora is not None:
+        add_lora(model, inputs.config.lora)
+    return model
+
+
+def _scratch_tokenizer(inputs: StageInputs, suite: Suite) -> Any:
+    phrases = list(inputs.recipe.model.tokenizer.phrases)
+    for split in inputs.recipe.tasks.values():
+        for source in split.sources:
+            name = getattr(source, "teacher", None) or getattr(source, "generator", None)
+            if name in registry.names("teachers"):
+                phrases.extend(teacher_of(name).phrases)
+    texts = (problem.prompt for problem in suite.problems("train"))
+    return build_char_tokenizer(phrases, texts)
