@@ -1,0 +1,1 @@
+"""Where problems come from, and the splits a recipe makes of them."""

@@ -1,0 +1,78 @@
+"""`LabelWriter`: step labels by completing every prefix of sampled chains (Math-Shepherd, arXiv 2312.08935)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from o1kit.engines.policy import LanguagePolicy, PromptTemplate
+from o1kit.functional.noise import derive
+from o1kit.models.config import EngineConfig
+from o1kit.models.language_model import LanguageModel
+from o1kit.rewards.prm import step_ends
+from o1kit.stages.prm.config import MonteCarloLabelsConfig
+from o1kit.stages.rollout import build_policy, run_all
+from o1kit.tasks.suite import Suite
+from o1kit.types import Problem, State
+
+
+class LabelledChain(NamedTuple):
+    """A chain with a label in [0, 1] for each of its steps; `ends` are the positions of the steps' last tokens."""
+
+    problem_id: str
+    text: str
+    token_ids: tuple[int, ...]
+    ends: tuple[int, ...]
+    labels: tuple[float, ...]
+
+
+class LabelWriter:
+    """Samples chains of the training problems and labels each step by what its completions reach."""
+
+    def __init__(
+        self,
+        config: MonteCarloLabelsConfig,
+        model: LanguageModel,
+        template: PromptTemplate,
+        suite: Suite,
+        engine: EngineConfig,
+        seed: int,
+    ) -> None:
+        self.config, self.suite, self.seed = config, suite, seed
+        self._policy: LanguagePolicy = build_policy(model, template, engine)
+
+    def write(self) -> list[LabelledChain]:
+        """All labelled chains, in the order of the problems."""
+        problems = self.suite.problems("train")[: self.config.num_problems]
+        found = run_all(problems, self._label, label="prm labels", concurrency=64)
+        return [chain for chains in found for chain in chains]
+
+    async def _label(self, index: int, problem: Problem) -> list[LabelledChain]:
+        key = derive(self.seed, index)
+        root = self._policy.start(problem)
+        states = await self._policy.complete(root, self.config.chains, key=key, temperature=self.config.temperature)
+        unique = {state.token_ids: state for state in states}
+        return list(
+            await asyncio.gather(
+                *(self._label_chain(problem, state, derive(key, n)) for n, state in enumerate(unique.values(), 1))
+            )
+        )
+
+    async def _label_chain(self, problem: Problem, state: State, key: int) -> LabelledChain:
+        prefixes = [State(problem, state.prompt_ids, state.actions[:k]) for k in range(1, len(state.actions))]
+        inner = await asyncio.gather(
+            *(self._estimate(problem, prefix, derive(key, k)) for k, prefix in enumerate(prefixes))
+        )
+        labels = (*inner, float(self._right(problem, state)))
+        return LabelledChain(problem.id, state.text, state.token_ids, step_ends(state), labels)
+
+    async def _estimate(self, problem: Problem, prefix: State, key: int) -> float:
+        """Share of completions that end right, or whether any does."""
+        completions = await self._policy.complete(
+            prefix, self.config.completions, key=key, temperature=self.config.temperature
+        )
+        right = sum(self._right(problem, state) for state in completions)
+        return right / len(completions) if self.config.estimate == "soft" else float(right > 0)
+
+    def _right(self, problem: Problem, state: State) -> bool:
+        return self.suite.score(problem, self._policy.answer(state)).outcome == "right"

@@ -1,0 +1,47 @@
+"""Running searches over many problems at once, from ordinary (not async) code."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from o1kit.engines.policy import LanguagePolicy, PromptTemplate
+from o1kit.engines.torch import TorchEngine
+from o1kit.models.config import EngineConfig
+from o1kit.models.language_model import LanguageModel
+from o1kit.tracking.progress import Progress
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+def build_engine(model: LanguageModel, template: PromptTemplate, config: EngineConfig) -> TorchEngine:
+    """The engine of the recipe over a model."""
+    return TorchEngine(model, template.eos_id, config.max_batch, config.cache_mb)
+
+
+def build_policy(model: LanguageModel, template: PromptTemplate, config: EngineConfig) -> LanguagePolicy:
+    """A policy with an engine of its own."""
+    return LanguagePolicy(build_engine(model, template, config), template, model.context_length)
+
+
+def run_all(
+    items: Sequence[T], work: Callable[[int, T], Awaitable[U]], *, label: str, concurrency: int = 512
+) -> list[U]:
+    """`work(index, item)` for every item, many at a time, with progress; results in the order of the items."""
+    results: dict[int, U] = {}
+
+    async def drive(progress: Progress) -> None:
+        gate = asyncio.Semaphore(concurrency)
+
+        async def one(index: int, item: T) -> None:
+            async with gate:
+                results[index] = await work(index, item)
+            progress.advance(1)
+
+        await asyncio.gather(*(one(i, item) for i, item in enumerate(items)))
+
+    with Progress(label, total=len(items)) as progress:
+        asyncio.run(drive(progress))
+    return [results[i] for i in range(len(items))]
