@@ -59,7 +59,7 @@ class Engine(Protocol):
         ...
 
     async def score(self, tokens: Sequence[int], positions: Sequence[int]) -> list[float]:
-        """The head's output in [0, 1] at the given positions of a sequence."""
+        """The scalar head's raw output at the given positions of a sequence."""
         ...
 
 

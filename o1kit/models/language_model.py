@@ -18,8 +18,8 @@ class HeadedOutput(NamedTuple):
 class LanguageModel(nn.Module):
     """The model every stage trains and every engine runs.
 
-    The head reads the hidden state *at* a position, so what is trained there is what is read there. Its output is a
-    logit: `sigmoid` gives the estimated chance that the chain ends in the right answer.
+    The head reads the hidden state *at* a position, so what is trained there is what is read there. A process reward
+    model takes its output as a logit, a policy as the value itself.
     """
 
     def __init__(self, lm: Any, head: bool = False) -> None:

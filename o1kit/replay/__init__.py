@@ -1,0 +1,1 @@
+"""Prioritized replay: a sum tree, a buffer over it, and the samplers that feed a Trainer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import accumulate
 
 from o1kit.protocols import Engine
@@ -23,22 +24,31 @@ class PrmReward:
     async def score(self, state: State) -> Score:
         """The estimate after the last step (after the prompt for a chain without steps)."""
         tokens = state.token_ids
-        (value,) = await self.engine.score(tokens, (len(tokens) - 1,))
-        return Score(value, "prm")
+        (raw,) = await self.engine.score(tokens, (len(tokens) - 1,))
+        return Score(sigmoid(raw), "prm")
 
     async def step_scores(self, state: State) -> tuple[float, ...]:
         """The estimate after each step."""
-        return tuple(await self.engine.score(state.token_ids, step_ends(state)))
+        return tuple(sigmoid(raw) for raw in await self.engine.score(state.token_ids, step_ends(state)))
 
 
-class ValueHeadReward(PrmReward):
-    """The policy's own value head, read at the same positions by the engine that samples."""
+class ValueHeadReward:
+    """The policy's own value head, read at the same positions by the engine that samples; held to [0, 1]."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
 
     async def score(self, state: State) -> Score:
-        """The value of the state after its last step, held to [0, 1]."""
-        score = await super().score(state)
-        return Score(min(max(score.value, 0.0), 1.0), "value_head")
+        """The value of the state after its last step."""
+        tokens = state.token_ids
+        (raw,) = await self.engine.score(tokens, (len(tokens) - 1,))
+        return Score(min(max(raw, 0.0), 1.0), "value_head")
 
     async def step_scores(self, state: State) -> tuple[float, ...]:
-        """The value after each step, held to [0, 1]."""
-        return tuple(min(max(v, 0.0), 1.0) for v in await super().step_scores(state))
+        """The value after each step."""
+        return tuple(min(max(raw, 0.0), 1.0) for raw in await self.engine.score(state.token_ids, step_ends(state)))
+
+
+def sigmoid(x: float) -> float:
+    """1 / (1 + exp(-x)), without overflow."""
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))

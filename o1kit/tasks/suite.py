@@ -7,18 +7,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
+from o1kit import registry
 from o1kit.errors import DataError
-from o1kit.tasks.config import JsonlConfig, ReasoningGymConfig, SplitConfig
-from o1kit.tasks.gym import ReasoningGymSource, problem, score_gym
-from o1kit.tasks.jsonl import JsonlSource, score_jsonl
+from o1kit.tasks.config import SplitConfig
+from o1kit.tasks.source import RIGHT, Scorer, Source
 from o1kit.types import GroundTruth, Problem, Score
 
 TRAIN = "train"
 MAX_REPEATS = 20_000
-"""Problems in a row that were seen before until a source counts as exhausted."""
-
-Source = ReasoningGymSource | JsonlSource
+"""Known problems in a row after which a source counts as exhausted."""
+MAX_TRIES = 50
+"""Problems a source may make for each one that the split holds, before it counts as exhausted."""
 
 
 class Suite:
@@ -27,8 +28,14 @@ class Suite:
     def __init__(self, tasks: Mapping[str, SplitConfig], seed: int, base_directory: Path) -> None:
         self._tasks, self._seed, self._base = tasks, seed, base_directory
         self._truths: dict[str, GroundTruth] = {}
-        self._teachers: dict[str, str | None] = {}
-        self._splits: dict[str, list[Problem]] = {}
+        self._origins: dict[str, Source] = {}
+        self._splits: dict[str, tuple[Problem, ...]] = {}
+
+    def check(self) -> None:
+        """Raises RecipeError or DataError for a source that cannot work; generates nothing."""
+        for sources in self._sources.values():
+            for source in sources:
+                source.check()
 
     def problems(self, split: str) -> Sequence[Problem]:
         """The problems of a split, the sources evenly mixed; the same for the same recipe and seed.
@@ -37,69 +44,72 @@ class Suite:
             DataError: there is no such split, or its sources hold too few different problems.
         """
         if split not in self._tasks:
-            raise DataError(f"no split {split!r} in tasks. Choose one of: {', '.join(self._tasks)}.")
+            raise DataError(f"no split {split!r} in tasks.{registry.suggestion(split, list(self._tasks))}")
         if split not in self._splits:
-            self._splits[split] = list(self._draw(split, self._elsewhere(split)))
+            self._splits[split] = tuple(self._draw(split, self._elsewhere(split)))
         return self._splits[split]
 
     def truth(self, problem: Problem) -> GroundTruth:
         """What a verifier needs for one problem."""
         return self._truths[problem.id]
 
+    def scorer_of(self, truth: GroundTruth) -> Scorer:
+        """What judges the problem's answers: the class of its source, which a worker can import."""
+        return cast(Scorer, type(self._origins[truth.problem_id]))
+
+    def source_of(self, problem: Problem) -> str:
+        """Name of the problem's teacher if it has one, else of its generator or file."""
+        origin = self._origins[problem.id]
+        return origin.teacher or origin.name
+
     def teacher_of(self, problem: Problem) -> str | None:
         """Name of the program that writes chains for the problem; None when its file brings them."""
-        return self._teachers[problem.task]
+        return self._origins[problem.id].teacher
 
     def score(self, problem: Problem, answer: str | None) -> Score:
-        """The verdict of the problem's own scorer."""
+        """The verdict of the problem's own scorer, in this process and without a time limit (see `Verifier`)."""
         if answer is None:
             return Score(0.0, "verifier", oracle=True, outcome="no_answer")
         truth = self.truth(problem)
-        right = score_jsonl(truth, answer) if truth.payload.get("source") == "jsonl" else score_gym(truth, answer)
+        try:
+            right = self.scorer_of(truth).score(truth, answer) == RIGHT
+        except Exception:  # a scorer that chokes on an answer is an outcome, not the end of the run
+            return Score(0.0, "verifier", oracle=True, outcome="error")
         return Score(float(right), "verifier", oracle=True, outcome="right" if right else "wrong")
 
     def _elsewhere(self, split: str) -> set[str]:
-        """Prompts that belong to splits with precedence: those listed earlier; `train` comes last of all."""
+        """Prompts of the splits with precedence: those listed earlier; `train` comes last of all."""
         order = [name for name in self._tasks if name != TRAIN] + [TRAIN]
-        earlier = order[: order.index(split)]
-        return {p.prompt for name in earlier for p in self.problems(name)}
+        return {p.prompt for name in order[: order.index(split)] for p in self.problems(name)}
 
     @cached_property
     def _sources(self) -> dict[str, list[Source]]:
-        return {name: [self._source(s) for s in split.sources] for name, split in self._tasks.items()}
-
-    def _source(self, config: ReasoningGymConfig | JsonlConfig) -> Source:
-        source = JsonlSource(config, self._base) if isinstance(config, JsonlConfig) else ReasoningGymSource(config)
-        self._teachers[source.name] = source.teacher
-        return source
+        return {
+            name: [registry.lookup("tasks", config.kind)(config, self._base) for config in split.sources]
+            for name, split in self._tasks.items()
+        }
 
     def _draw(self, split: str, taken: set[str]) -> Iterator[Problem]:
-        config = self._tasks[split]
-        streams = [s.generate(_seed(self._seed, split, i)) for i, s in enumerate(self._sources[split])]
-        counts = [0] * len(streams)
-        weights = [s.weight for s in config.sources]
-        for _ in range(config.num_problems):
-            i = min(range(len(streams)), key=lambda j: ((counts[j] + 1) / weights[j], j))
-            source = self._sources[split][i]
-            prompt, truth = self._fresh(split, source, streams[i], taken, sum(counts))
-            item = problem(split, source.name, counts[i], prompt)
-            counts[i] += 1
-            taken.add(prompt)
-            self._truths[item.id] = replace(truth, problem_id=item.id)
-            yield item
-
-    def _fresh(
-        self, split: str, source: Source, stream: Iterator[tuple[str, GroundTruth]], taken: set[str], found: int
-    ) -> tuple[str, GroundTruth]:
-        for repeats, (prompt, truth) in enumerate(stream):
-            if prompt not in taken:
-                return prompt, truth
-            if repeats >= MAX_REPEATS:
-                break
-        raise DataError(
-            f"split {split!r}: {source.name} has no further problem that is not in another split ({found} found in "
-            f"all). Lower tasks.{split}.num_problems or widen the source's options."
-        )
+        config, sources = self._tasks[split], self._sources[split]
+        limit = MAX_TRIES * config.num_problems + MAX_REPEATS
+        streams = [s.generate(derive_seed(self._seed, split, i), limit) for i, s in enumerate(sources)]
+        schedule = interleave([s.weight for s in config.sources], config.num_problems)
+        counts: dict[str, int] = {}
+        for slot, i in enumerate(schedule):
+            fresh = _first_new(streams[i], taken)
+            if fresh is None:
+                raise DataError(
+                    f"tasks.{split}.sources[{i}] ({sources[i].name}): only {schedule[:slot].count(i)} different "
+                    f"problems found that are in no other split, {schedule.count(i)} are needed. Lower "
+                    f"tasks.{split}.num_problems or the source's weight, widen its options, or give it more rows."
+                )
+            problem, truth = fresh
+            number = counts[problem.task] = counts.get(problem.task, -1) + 1
+            name = f"{split}/{problem.task}/{number}"
+            taken.add(problem.prompt)
+            self._truths[name] = replace(truth, problem_id=name)
+            self._origins[name] = sources[i]
+            yield replace(problem, id=name)
 
 
 def build_suite(tasks: Mapping[str, SplitConfig], seed: int, base_directory: Path) -> Suite:
@@ -107,6 +117,30 @@ def build_suite(tasks: Mapping[str, SplitConfig], seed: int, base_directory: Pat
     return Suite(tasks, seed, base_directory)
 
 
-def _seed(seed: int, *names: object) -> int:
+def interleave(weights: Sequence[float], count: int) -> list[int]:
+    """Which source fills each of `count` places: every prefix is as near to the weights as whole numbers allow.
+
+    Webster's method: the next place goes to the source with the smallest (places so far + 1/2) / weight.
+    """
+    filled = [0] * len(weights)
+    order = []
+    for _ in range(count):
+        i = min(range(len(weights)), key=lambda j: ((filled[j] + 0.5) / weights[j], j))
+        filled[i] += 1
+        order.append(i)
+    return order
+
+
+def derive_seed(seed: int, *names: object) -> int:
+    """A seed below 2**30 for one source of one split, independent of all others."""
     text = ":".join(map(str, (seed, *names)))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 2
+
+
+def _first_new(
+    stream: Iterator[tuple[Problem, GroundTruth]], taken: set[str]
+) -> tuple[Problem, GroundTruth] | None:
+    for _, pair in zip(range(MAX_REPEATS), stream, strict=False):
+        if pair[0].prompt not in taken:
+            return pair
+    return None

@@ -84,7 +84,7 @@ class TorchEngine:
         return await request.future
 
     async def score(self, tokens: Sequence[int], positions: Sequence[int]) -> list[float]:
-        """The scalar head's probability at each position (an index into `tokens`).
+        """The scalar head's raw output at each position (an index into `tokens`).
 
         Raises:
             DataError: the sequence is empty or longer than the model's context.
@@ -233,7 +233,7 @@ class TorchEngine:
         length = self._rows.longest(n)
         self._cache.select(slice(0, n), positions_n[:, None], length)
         hidden = self._forward(tokens_n[:, None], positions_n[:, None], length)[:, 0]
-        values = torch.sigmoid(self.model.head_logits(hidden)) if self.model.head is not None else None
+        values = self.model.head_logits(hidden) if self.model.head is not None else None
         ended = self._rows.append(n, self.model.logits(hidden), values)
         return bool(ended) and self._retire(ended)
 
@@ -295,7 +295,7 @@ class TorchEngine:
         sizes = _chunks([(*chunk[i], i) for i in order], PREFILL_TOKENS)
         for part in sizes:
             hidden = self._encode([(start, row, tokens) for start, row, tokens, _ in part])
-            scores = torch.sigmoid(self.model.head_logits(hidden)).cpu()
+            scores = self.model.head_logits(hidden).cpu()
             for line, (start, row, tokens, i) in enumerate(part):
                 self._prefixes.insert(tokens, start, self._cache.read(row, start, len(tokens)))
                 if not batch[i].future.done():

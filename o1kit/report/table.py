@@ -1,0 +1,86 @@
+"""The table at the end of a run: a row for each policy and search, accuracy by split with its interval, tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from o1kit.report.results import Results, ResultRow
+
+
+def headings(results: Results) -> list[str]:
+    """Column titles: policy, search, accuracy by split, tokens per problem by split."""
+    splits = _splits(results)
+    tokens = [f"tokens {split}" for split in splits] if len(splits) > 1 else ["tokens"]
+    return ["policy", "search", *splits, *tokens]
+
+
+def cells(results: Results) -> list[list[str]]:
+    """The table's body as text, one list a row, in the order in which the rows first appear."""
+    splits = _splits(results)
+    lines = []
+    for policy, search in dict.fromkeys((row.policy, row.search) for row in results.rows):
+        found = [results.find(policy, search, split) for split in splits]
+        oracle = any(row is not None and row.oracle for row in found)
+        name = f"{search} (oracle)" if oracle and "oracle" not in search else search
+        tokens = [f"{row.tokens_per_problem:,.0f}" if row else "-" for row in found]
+        lines.append([policy, name, *map(_accuracy, found), *tokens])
+    return lines
+
+
+def render_plain(results: Results) -> str:
+    """The table as aligned text."""
+    lines = [headings(results), *cells(results)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(_aligned(line, widths) for line in lines) + f"\n{_note(results)}"
+
+
+def render_rich(results: Results) -> Table:
+    """The table for a terminal; a line separates the policies."""
+    table = Table(title=results.run, caption=_note(results), caption_justify="left")
+    for i, heading in enumerate(headings(results)):
+        table.add_column(heading, justify="left" if i < 2 else "right")
+    last = None
+    for line in cells(results):
+        if last not in (None, line[0]):
+            table.add_section()
+        table.add_row(line[0] if line[0] != last else "", *line[1:])
+        last = line[0]
+    return table
+
+
+def print_report(results: Results, console: Console, *, plain: bool) -> None:
+    """Prints the table, then each question with the chain of thought that answers it."""
+    console.print()
+    if plain:
+        console.print(render_plain(results), markup=False, highlight=False, soft_wrap=True)
+    else:
+        console.print(render_rich(results))
+    for asked in results.answers:
+        chain = "\n".join(f"    {line}" for line in asked.chain.splitlines())
+        text = f"\n{asked.question}\n{chain}\n  {asked.policy} answers: {asked.answer or '(nothing)'}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _splits(results: Results) -> list[str]:
+    return list(dict.fromkeys(row.split for row in results.rows))
+
+
+def _accuracy(row: ResultRow | None) -> str:
+    if row is None:
+        return "-"
+    return f"{100 * row.accuracy:.1f} [{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]"
+
+
+def _note(results: Results) -> str:
+    sizes = dict.fromkeys((row.split, row.n) for row in results.rows)
+    counts = ", ".join(f"{n} {split}" for split, n in sizes)
+    return f"accuracy in %, with 95 % interval; problems: {counts}; tokens: generated per problem"
+
+
+def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
+    columns = (text.ljust(w) if i < 2 else text.rjust(w) for i, (text, w) in enumerate(zip(line, widths, strict=True)))
+    return "  ".join(columns).rstrip()

@@ -1,0 +1,161 @@
+"""`Collector`: searches problems with the current policy and turns the chains found into experiences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from o1kit import registry
+from o1kit.engines.policy import LanguagePolicy, PromptTemplate
+from o1kit.functional.advantages import gae
+from o1kit.functional.logprobs import token_logprobs
+from o1kit.functional.noise import derive
+from o1kit.models.language_model import LanguageModel
+from o1kit.protocols import StepReward
+from o1kit.rewards.config import MixtureConfig, PrmRewardConfig, RewardConfig, VerifierConfig
+from o1kit.rewards.prm import step_ends
+from o1kit.stages.ppo.config import PpoConfig
+from o1kit.stages.ppo.experience import Experience, collate
+from o1kit.stages.rollout import run_all
+from o1kit.stages.sequences import pad_floats
+from o1kit.tasks.suite import Suite
+from o1kit.types import Problem, SearchResult, Trajectory
+
+SCORE_BATCH = 256
+
+
+class Collected(NamedTuple):
+    """One round: the experiences, the searches they came from, and figures to log."""
+
+    experiences: list[Experience]
+    results: list[SearchResult]
+    metrics: dict[str, float]
+
+
+class Collector:
+    """Runs the recipe's search; `rewards` are per chain token, the verifier's at the last one."""
+
+    def __init__(
+        self,
+        config: PpoConfig,
+        suite: Suite,
+        policy: LanguagePolicy,
+        judge: StepReward | None,
+        reward_models: dict[str, StepReward],
+        reference: LanguageModel,
+        template: PromptTemplate,
+        seed: int,
+    ) -> None:
+        self.config, self.suite, self.policy, self.judge = config, suite, policy, judge
+        self.reward_models, self.reference, self.template, self.seed = reward_models, reference, template, seed
+        self.search: Any = registry.lookup("searches", config.search.kind)(config.search)
+
+    def collect(self, problems: Sequence[Problem], version: int) -> Collected:
+        """Searches the problems with policy number `version`."""
+        self.policy.engine.refresh()  # type: ignore[attr-defined]
+        before = self.policy.engine.usage
+        key = derive(self.seed, version)
+
+        async def work(index: int, problem: Problem) -> tuple[SearchResult, list[list[float]]]:
+            root = self.policy.start(problem)
+            result = await self.search.run(root, policy=self.policy, reward=self.judge, key=derive(key, index))
+            return result, [await self._rewards(problem, t) for t in result.trajectories]
+
+        found = run_all(list(problems), work, label=f"ppo search {version}")
+        used = self.policy.engine.usage - before
+        experiences = [e for result, rewards in found for e in self._experiences(result, rewards, version)]
+        right = [self._share_right(p, result) for p, (result, _) in zip(problems, found, strict=True)]
+        metrics = {
+            "search/solved": sum(right) / len(right),
+            "search/tokens": float(used.generated),
+            "search/cached": float(used.cached),
+            "search/chains": len(experiences) / len(problems),
+            "ppo/reward": sum(sum(r) for _, rewards in found for r in rewards) / max(len(experiences), 1),
+        }
+        return Collected(self._with_reference(experiences), [result for result, _ in found], metrics)
+
+    def _share_right(self, problem: Problem, result: SearchResult) -> float:
+        marks = [self.suite.score(problem, answer).value for answer in result.answers]
+        return sum(marks) / len(marks)
+
+    async def _rewards(self, problem: Problem, trajectory: Trajectory) -> list[float]:
+        """Reward of each generated token."""
+        start = len(trajectory.state.prompt_ids)
+        rewards = [0.0] * (len(trajectory.state.token_ids) - start)
+        for part in parts(self.config.reward):
+            if isinstance(part, VerifierConfig):
+                rewards[-1] += part.weight * self.suite.score(problem, trajectory.answer).value
+            else:
+                scores = await self.reward_models[part.model].step_scores(trajectory.state)
+                last = 0.0
+                for end, score in zip(step_ends(trajectory.state), scores, strict=True):
+                    rewards[end - start] += part.weight * (score - last)
+                    last = score
+        return rewards
+
+    def _experiences(
+        self, result: SearchResult, rewards: Sequence[Sequence[float]], version: int
+    ) -> list[Experience]:
+        """Chains with their advantages; weighted with the policy's probability of each, so that on average a
+        problem's chains count as if they had been sampled on their own, however the tree was grown."""
+        chains = [
+            [c for a in t.state.actions for c in (a.completion,)] for t in result.trajectories
+        ]
+        width = max(len(r) for r in rewards)
+        values = [[v for c in chain for v in c.values] for chain in chains]
+        mask_BT = torch.arange(width) < torch.tensor([len(r) for r in rewards])[:, None]
+        loss = self.config.loss
+        estimate = gae(pad_floats(rewards, width), pad_floats(values, width), mask_BT, loss.gamma, loss.gae_lambda)
+        total = sum(t.prior for t in result.trajectories)
+        experiences = []
+        for i, (trajectory, chain) in enumerate(zip(result.trajectories, chains, strict=True)):
+            n = len(rewards[i])
+            experiences.append(
+                Experience(
+                    prompt_ids=trajectory.state.prompt_ids,
+                    token_ids=tuple(t for c in chain for t in c.token_ids),
+                    old_logprobs=tuple(p for c in chain for p in c.logprobs),
+                    ref_logprobs=(0.0,) * n,
+                    values=tuple(values[i]),
+                    advantages=tuple(estimate.advantages[i, :n].tolist()),
+                    returns=tuple(estimate.returns[i, :n].tolist()),
+                    weight=len(chains) * trajectory.prior / total,
+                    policy_version=version,
+                )
+            )
+        return experiences
+
+    @torch.inference_mode()
+    def _with_reference(self, experiences: list[Experience]) -> list[Experience]:
+        """The experiences with the reference policy's log-probabilities."""
+        order = sorted(range(len(experiences)), key=lambda i: len(experiences[i].token_ids))
+        done: dict[int, Experience] = {}
+        for begin in range(0, len(order), SCORE_BATCH):
+            part = order[begin : begin + SCORE_BATCH]
+            items = [experiences[i] for i in part]
+            batch = collate(drawn_all(items))
+            device = self.reference.device
+            hidden = self.reference.hidden(batch.token_ids[:, :-1].to(device), use_cache=False).cpu()
+            logits = self.reference.logits(batch.chain(hidden).to(device)).cpu()
+            logprobs = token_logprobs(logits, batch.chain_ids)
+            for row, i in enumerate(part):
+                n = len(experiences[i].token_ids)
+                done[i] = experiences[i]._replace(ref_logprobs=tuple(logprobs[row, :n].tolist()))
+        return [done[i] for i in range(len(experiences))]
+
+
+def parts(config: RewardConfig) -> list[VerifierConfig | PrmRewardConfig]:
+    """The rewards that a section adds up."""
+    return list(config.of) if isinstance(config, MixtureConfig) else [config]
+
+
+def drawn_all(items: list[Experience]) -> Any:
+    """All of some items as one draw with weights of 1."""
+    import numpy as np
+
+    from o1kit.replay.buffer import Drawn
+
+    none = np.full(len(items), -1, dtype=np.int64)
+    return Drawn(none, none, items, np.ones(len(items)))
