@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DONE = "done.json"
+CHECKPOINTS = "checkpoints"
+"""Subfolder of what a killed stage continues from; it goes once the stage is done, and is no part of the artifact."""
 FORMAT = 1
 DEFAULT_FREE_MB = 500
 
@@ -40,7 +42,9 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     write_stream(path, lambda stream: stream.write(data))
 
 
-def write_stream(path: Path, write: Callable[[BinaryIO], object], check: Callable[[Path], object] | None = None) -> None:
+def write_stream(
+    path: Path, write: Callable[[BinaryIO], object], check: Callable[[Path], object] | None = None
+) -> None:
     """Like `write_atomic`, for content that a function produces; `check` may still reject the finished file."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -199,7 +203,12 @@ def _explained(path: Path, error: OSError) -> O1kitError:
 
 def _files(directory: Path) -> list[Path]:
     return sorted(
-        file for file in directory.rglob("*") if file.is_file() and file.name != DONE and file.suffix != ".tmp"
+        file
+        for file in directory.rglob("*")
+        if file.is_file()
+        and file != directory / DONE
+        and file.suffix != ".tmp"
+        and file.relative_to(directory).parts[0] != CHECKPOINTS
     )
 
 

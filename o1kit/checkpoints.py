@@ -22,6 +22,7 @@ from lightning.pytorch.callbacks import Callback
 
 from o1kit.artifacts import disk_errors, write_stream
 from o1kit.errors import DivergedError, EnvironmentFailure
+from o1kit.tracking.callbacks import collects_each_epoch
 
 SUFFIX = ".ckpt"
 KEEP = 2
@@ -39,9 +40,7 @@ class PlainCheckpointIO(CheckpointIO):
         """
         write_stream(Path(path), lambda stream: torch.save(checkpoint, stream), verify)
 
-    def load_checkpoint(
-        self, path: Any, map_location: Any = None, weights_only: bool | None = True
-    ) -> dict[str, Any]:
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         """Reads a checkpoint; pickled code is refused whatever the caller asks."""
         checkpoint: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
         return checkpoint
@@ -95,7 +94,7 @@ class Checkpoints(Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Sets the random state of the checkpoint again: making the loaders has drawn from it."""
         self._saved = trainer.global_step
-        if self._random is not None and not trainer.reload_dataloaders_every_n_epochs:
+        if self._random is not None and not collects_each_epoch(trainer):
             set_random_state(self._random)
         self._random = None
         self.interrupt.defer = True
@@ -104,7 +103,7 @@ class Checkpoints(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Saves when it is time, and before an interrupted run ends."""
-        if trainer.reload_dataloaders_every_n_epochs:
+        if collects_each_epoch(trainer):
             return
         if self.interrupt.signal or trainer.global_step - self._saved >= self.every:
             self._save(trainer)
@@ -112,13 +111,13 @@ class Checkpoints(Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Saves after an epoch that had data of its own."""
-        if trainer.reload_dataloaders_every_n_epochs:
+        if collects_each_epoch(trainer):
             self._save(trainer)
             self.interrupt.leave()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Saves the end, so that a run killed while it exports need not train again."""
-        if not trainer.reload_dataloaders_every_n_epochs:
+        if not collects_each_epoch(trainer):
             self._save(trainer)
         self.interrupt.defer = False
         self.interrupt.leave()

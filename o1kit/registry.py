@@ -11,10 +11,10 @@ from o1kit.errors import EnvironmentFailure, RecipeError
 
 BUILTIN: dict[str, dict[str, str]] = {
     "stages": {
-        "sft": "o1kit.stages.sft:SftStage",
-        "prm": "o1kit.stages.prm:PrmStage",
-        "ppo": "o1kit.stages.ppo:PpoStage",
-        "evaluate": "o1kit.stages.evaluate:EvaluateStage",
+        "sft": "o1kit.stages.sft.stage:SftStage",
+        "prm": "o1kit.stages.prm.stage:PrmStage",
+        "ppo": "o1kit.stages.ppo.stage:PpoStage",
+        "evaluate": "o1kit.stages.evaluate.stage:EvaluateStage",
     },
     "searches": {
         "greedy": "o1kit.search.sample:Greedy",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from o1kit.report.results import Results, ResultRow
+from o1kit.report.results import ResultRow, Results
 
 
 def headings(results: Results) -> list[str]:

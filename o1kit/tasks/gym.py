@@ -15,7 +15,7 @@ from o1kit.tasks.config import ReasoningGymConfig
 from o1kit.types import GroundTruth, Problem
 
 CHUNK = 2000
-"""Problems a generator object is asked for; it numbers its random streams seed, seed + 1, ..., so chunks step by this."""
+"""Problems a generator object is asked for. Problem i uses the random stream seed + i, so chunks step by this."""
 RESERVED = ("seed", "size")
 """Options of every generator that o1kit sets itself."""
 

@@ -45,7 +45,7 @@ class JsonlSource:
     def generate(self, seed: int, count: int) -> Iterator[tuple[Problem, GroundTruth]]:
         """The first `count` rows; the seed changes nothing.
 
-        The truth's payload holds the chain of thought as a list of steps under `thought`, if the recipe names its field.
+        The truth's payload holds the chain of thought, a list of steps, under `thought` if the recipe names its field.
 
         Raises:
             DataError: the file is missing, empty, not UTF-8 or a row lacks a field; the message names the line.

@@ -137,9 +137,7 @@ def derive_seed(seed: int, *names: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 2
 
 
-def _first_new(
-    stream: Iterator[tuple[Problem, GroundTruth]], taken: set[str]
-) -> tuple[Problem, GroundTruth] | None:
+def _first_new(stream: Iterator[tuple[Problem, GroundTruth]], taken: set[str]) -> tuple[Problem, GroundTruth] | None:
     for _, pair in zip(range(MAX_REPEATS), stream, strict=False):
         if pair[0].prompt not in taken:
             return pair

@@ -24,8 +24,8 @@ class TrainingProgress(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Opens the display at the step the run continues from."""
-        total = trainer.max_epochs if self._by_epoch(trainer) else trainer.max_steps
-        done = trainer.current_epoch if self._by_epoch(trainer) else trainer.global_step
+        total = trainer.max_epochs if collects_each_epoch(trainer) else trainer.max_steps
+        done = trainer.current_epoch if collects_each_epoch(trainer) else trainer.global_step
         self._progress = Progress(self.unit, total if total and total > 0 else None, done=done).__enter__()
 
     def on_train_batch_end(
@@ -36,12 +36,12 @@ class TrainingProgress(Callback):
         if isinstance(loss, torch.Tensor) and loss.numel() == 1:
             self._loss = {"loss": loss.item()}
         if self._progress is not None:
-            done = trainer.current_epoch if self._by_epoch(trainer) else trainer.global_step
+            done = trainer.current_epoch if collects_each_epoch(trainer) else trainer.global_step
             self._progress.update(done, **self._shown(trainer))
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """One epoch further, where those are counted."""
-        if self._progress is not None and self._by_epoch(trainer):
+        if self._progress is not None and collects_each_epoch(trainer):
             self._progress.update(trainer.current_epoch + 1, **self._shown(trainer))
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -60,5 +60,7 @@ class TrainingProgress(Callback):
         extra = {name: float(value) for name, value in trainer.progress_bar_metrics.items()}
         return {**self._loss, **short_names(extra)}
 
-    def _by_epoch(self, trainer: L.Trainer) -> bool:
-        return bool(trainer.reload_dataloaders_every_n_epochs)
+
+def collects_each_epoch(trainer: L.Trainer) -> bool:
+    """True for a stage that makes new data for every epoch, like PPO: epochs are its unit of work."""
+    return bool(getattr(trainer, "reload_dataloaders_every_n_epochs", 0))

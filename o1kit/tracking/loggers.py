@@ -78,7 +78,8 @@ def wandb_logger(
         _ = logger.experiment
     except Exception as error:  # wandb raises many kinds
         raise EnvironmentFailure(
-            f"Weights & Biases cannot start ({mode}): {error}. Run `wandb login`, or set tracking.wandb.mode to offline."
+            f"Weights & Biases cannot start ({mode}): {error}. "
+            "Run `wandb login`, or set tracking.wandb.mode to offline."
         ) from error
     return logger
 

@@ -14,10 +14,10 @@ def log_table(logger: WandbLogger | None, key: str, rows: Sequence[Mapping[str, 
     """Logs rows as one W&B table; the columns are the keys in order of appearance. Does nothing without W&B."""
     if logger is None or not rows:
         return
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    columns: list[str | int] = list(dict.fromkeys(key for row in rows for key in row))
     import wandb
 
-    data = [[row.get(column) for column in columns] for row in rows]
+    data = [[row.get(str(column)) for column in columns] for row in rows]
     logger.experiment.log({key: wandb.Table(columns=columns, data=data, allow_mixed_types=True)})
 
 

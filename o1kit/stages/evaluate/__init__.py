@@ -1,0 +1,1 @@
+"""Evaluation: every policy, every search, every split."""

@@ -1,0 +1,95 @@
+"""`Verifier`: 1 for an answer that the problem's own scorer accepts in full, else 0, by way of the killable pool."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from weakref import WeakKeyDictionary
+
+from o1kit.errors import DataError
+from o1kit.rewards.pool import Job, Outcome, ScoringPool, Verdict
+from o1kit.tasks.suite import Suite
+from o1kit.types import GroundTruth, Score, State
+
+MIN_JUDGED = 20
+"""Answers judged before their share of failures counts."""
+
+_Waiting = list[tuple[Job, asyncio.Future[Score]]]
+
+
+class Verifier:
+    """Judges final answers; every score is an oracle's. Errors and timeouts count as 0, but only up to a share.
+
+    `answer_of` finds the final answer of a chain (`Policy.answer`); the batch API does without it.
+    """
+
+    def __init__(
+        self,
+        suite: Suite,
+        pool: ScoringPool,
+        answer_of: Callable[[State], str | None] | None = None,
+        max_failures: float = 0.05,
+    ) -> None:
+        self.suite, self.pool, self.max_failures = suite, pool, max_failures
+        self.counts: Counter[Outcome] = Counter()
+        self._answer_of = answer_of
+        self._waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, _Waiting] = WeakKeyDictionary()
+        self._flushes: set[asyncio.Task[None]] = set()
+
+    async def score(self, state: State) -> Score:
+        """The verdict on the chain's final answer. Calls made in one turn of the event loop are judged together.
+
+        Raises:
+            DataError: too large a share of all answers so far ended in an error or a timeout.
+        """
+        if self._answer_of is None:
+            raise ValueError("a verifier of chains needs `answer_of`, the function that finds their final answer")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Score] = loop.create_future()
+        waiting = self._waiting.setdefault(loop, [])
+        waiting.append((self._job(self.suite.truth(state.problem), self._answer_of(state)), future))
+        if len(waiting) == 1:
+            loop.call_soon(self._start_flush, loop)
+        return await future
+
+    def score_answers(self, pairs: Sequence[tuple[GroundTruth, str | None]]) -> list[Score]:
+        """One verdict a pair, in order.
+
+        Raises:
+            DataError: too large a share of all answers so far ended in an error or a timeout.
+        """
+        return self._scores(self.pool.judge([self._job(truth, answer) for truth, answer in pairs]))
+
+    def _job(self, truth: GroundTruth, answer: str | None) -> Job:
+        return Job(self.suite.scorer_of(truth), truth, answer)
+
+    def _start_flush(self, loop: asyncio.AbstractEventLoop) -> None:
+        task = loop.create_task(self._flush(self._waiting.pop(loop)))
+        self._flushes.add(task)
+        task.add_done_callback(self._flushes.discard)
+
+    async def _flush(self, waiting: _Waiting) -> None:
+        try:
+            scores = self._scores(await self.pool.judge_async([job for job, _ in waiting]))
+        except Exception as error:
+            for _, future in waiting:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), score in zip(waiting, scores, strict=True):
+            if not future.done():
+                future.set_result(score)
+
+    def _scores(self, verdicts: Sequence[Verdict]) -> list[Score]:
+        self.counts.update(verdict.outcome for verdict in verdicts)
+        failed = self.counts["error"] + self.counts["timeout"]
+        judged = self.counts.total() - self.counts["no_answer"]
+        if judged >= MIN_JUDGED and failed > self.max_failures * judged:
+            last = next((v.detail for v in reversed(verdicts) if v.outcome in ("error", "timeout")), "")
+            raise DataError(
+                f"the verifier could not judge {failed} of {judged} answers ({self.counts['error']} errors, "
+                f"{self.counts['timeout']} timeouts), more than {self.max_failures:.0%}. The last one: {last}. "
+                "Raise the pool's time or memory limit, or repair the task's scorer."
+            )
+        return [Score(float(v.outcome == "right"), "verifier", oracle=True, outcome=v.outcome) for v in verdicts]

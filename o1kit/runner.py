@@ -1,0 +1,308 @@
+"""Runs a plan: each stage gets a Lightning Trainer, a folder, and a `done.json` once all of it is on disk.
+
+    runs/<name>/recipe.json          the recipe as it was understood
+    runs/<name>/<stage>/config.json  the stage's section
+    runs/<name>/<stage>/...          weights, metrics.jsonl, rollouts.jsonl, done.json last
+    runs/<name>/results.json         what the last evaluation measured
+
+A finished stage with the same fingerprint is skipped. A changed one moves aside (to `<stage>.previous`) and runs anew.
+A killed one continues from its newest intact checkpoint.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import json
+import os
+import random
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from o1kit import registry
+from o1kit.artifacts import (
+    CHECKPOINTS,
+    DONE,
+    digest,
+    disk_errors,
+    finite,
+    preflight,
+    read_artifact,
+    read_done,
+    write_atomic,
+    write_done,
+    write_json,
+)
+from o1kit.errors import EnvironmentFailure, RecipeError
+from o1kit.protocols import Artifact, BuiltStage, StageInputs
+from o1kit.report import results as results_file
+from o1kit.report.table import cells, headings, print_report
+from o1kit.report.tree import read_trees
+from o1kit.tracking.jsonl import METRICS, ROLLOUTS, JsonlFile
+from o1kit.tracking.progress import Display, duration, use
+
+if TYPE_CHECKING:
+    from lightning.pytorch.loggers import WandbLogger
+
+    from o1kit.checkpoints import Interrupt
+    from o1kit.plan import Plan, PlannedStage
+
+STAGE = "stage.json"
+NEEDED_MB = 500
+"""Free disk space, in MiB, without which a run does not start."""
+
+
+def run_plan(
+    plan: Plan,
+    *,
+    recipe_directory: Path,
+    runs_dir: Path,
+    stages: Sequence[str] | None = None,
+    plain: bool = False,
+) -> Path:
+    """Runs the plan's stages, or the selected ones, and returns the run's folder.
+
+    Args:
+        plan: what to run.
+        recipe_directory: folder that relative paths in the recipe start from.
+        runs_dir: folder that holds one folder a run.
+        stages: names, or ranges `first..last`; None runs all.
+        plain: lines instead of bars and boxes, also on a terminal.
+
+    Raises:
+        RecipeError: a selected stage does not exist, or lacks an earlier stage.
+        EnvironmentFailure: the folder cannot be used.
+        ResourceError: there is too little free disk space.
+        DivergedError: training went off the rails.
+    """
+    from o1kit.checkpoints import Interrupt
+    from o1kit.trainer import quiet
+
+    directory: Path = runs_dir / plan.recipe.name
+    chosen = select_stages([stage.name for stage in plan.stages], stages)
+    preflight(directory, NEEDED_MB)
+    display = Display(plain=plain)
+    with _lock(directory), use(display), quiet(), Interrupt(display.say).listening() as interrupt:
+        write_json(directory / "recipe.json", plan.recipe.model_dump(mode="json"))
+        run = _Run(plan, recipe_directory.resolve(), directory, display, interrupt)
+        for stage in plan.stages:
+            run.stage(stage, selected=stage.name in chosen)
+        run.report()
+    return directory
+
+
+def select_stages(names: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
+    """The stages that `--stage` asks for, in the plan's order.
+
+    Raises:
+        RecipeError: a name is not in the plan, or a range runs backwards.
+    """
+    if not wanted:
+        return list(names)
+    chosen: set[str] = set()
+    for text in wanted:
+        first, dots, last = text.partition("..")
+        for name in (first, last or first):
+            if name not in names:
+                raise RecipeError(f"--stage {text}: no stage {name!r}.{registry.suggestion(name, list(names))}")
+        begin, end = names.index(first), names.index(last or first)
+        if dots and not last:
+            end = len(names) - 1
+        if begin > end:
+            raise RecipeError(f"--stage {text}: {first!r} comes after {last!r}. Write {last}..{first}.")
+        chosen.update(names[begin : end + 1])
+    return [name for name in names if name in chosen]
+
+
+@dataclass
+class _Run:
+    """One run in progress: which stages are finished so far."""
+
+    plan: Plan
+    recipe_directory: Path
+    directory: Path
+    display: Display
+    interrupt: Interrupt
+    finished: dict[str, Artifact] = field(default_factory=dict)
+
+    def stage(self, stage: PlannedStage, *, selected: bool) -> None:
+        """Runs one stage unless it is finished; an unselected one is only looked at."""
+        directory = self.directory / stage.name
+        missing = [name for name in stage.inputs if name not in self.finished]
+        artifact = read_artifact(directory)
+        if artifact is not None and not missing and self._current(stage, directory):
+            self.finished[stage.name] = artifact
+            if selected:
+                self.display.say(f"{stage.name}: already done, skipped")
+        elif selected:
+            if missing:
+                raise RecipeError(
+                    f"stage {stage.name!r} needs {missing[0]!r}, which is not finished or has changed. "
+                    f"Run: o1kit run RECIPE --stage {missing[0]}..{stage.name}"
+                )
+            self.display.stage = stage.name
+            self.finished[stage.name] = self._execute(stage, directory)
+            self.display.stage = ""
+        if stage.name in self.finished:
+            self._adopt_results(directory)
+
+    def _identity(self, stage: PlannedStage) -> dict[str, Any]:
+        """What makes a stage's folder the right one: its fingerprint, and the very weights it was built on."""
+        inputs = {name: digest(self.finished[name].directory) for name in stage.inputs}
+        return {"fingerprint": stage.fingerprint, "inputs": inputs}
+
+    def _current(self, stage: PlannedStage, directory: Path) -> bool:
+        done = read_done(directory) or {}
+        return {key: done.get(key) for key in ("fingerprint", "inputs")} == self._identity(stage)
+
+    def _execute(self, stage: PlannedStage, directory: Path) -> Artifact:
+        """Trains, exports, and marks the stage as done."""
+        started = time.monotonic()
+        identity = self._identity(stage)
+        self._prepare(stage, directory, identity)
+        artifacts = {name: self.finished[name] for name in stage.inputs}
+        config, recipe = stage.config, self.plan.recipe
+        random_start(stage.seed)
+        implementation = registry.lookup("stages", stage.kind)()
+        built: BuiltStage = implementation.build(
+            StageInputs(config, recipe, self.recipe_directory, directory, artifacts, stage.seed)
+        )
+        wandb = self._wandb(stage)
+        code = 1
+        try:
+            self._train(stage, directory, built, wandb)
+            summary = finite(dict(implementation.export(built, directory)))
+            self._log_summary(directory, wandb, summary)
+            code = 0
+        finally:
+            from o1kit.tracking.loggers import close_wandb
+
+            close_wandb(wandb, code)
+        seconds = time.monotonic() - started
+        artifact = write_done(
+            directory,
+            stage.name,
+            stage.kind,
+            stage.fingerprint,
+            inputs=identity["inputs"],
+            seconds=round(seconds, 1),
+            summary=summary,
+        )
+        shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)
+        self.display.say(f"{stage.name}: done in {duration(seconds)}")
+        del built
+        gc.collect()
+        return artifact
+
+    def _prepare(self, stage: PlannedStage, directory: Path, identity: dict[str, Any]) -> None:
+        """Leaves the folder empty, or with what the same stage has done so far."""
+        damaged = (directory / DONE).exists()
+        if directory.is_dir() and (damaged or _read_json(directory / STAGE) != identity):
+            with disk_errors(directory):
+                previous = directory.with_name(f"{stage.name}.previous")
+                shutil.rmtree(previous, ignore_errors=True)
+                os.replace(directory, previous)
+            self.display.say(f"{stage.name}: changed or damaged, runs again; the old folder is now {previous.name}")
+        write_json(directory / STAGE, identity)
+        write_json(directory / "config.json", stage.config.model_dump(mode="json"))
+
+    def _wandb(self, stage: PlannedStage) -> WandbLogger | None:
+        from o1kit.tracking.loggers import wandb_logger
+
+        options = self.plan.recipe.tracking.wandb
+        config = {"stage": stage.config.model_dump(mode="json"), "recipe": self.plan.recipe.model_dump(mode="json")}
+        return wandb_logger(
+            options.mode,
+            options.project,
+            options.entity,
+            self.directory,
+            group=self.plan.recipe.name,
+            stage=stage.name,
+            config=config,
+        )
+
+    def _train(self, stage: PlannedStage, directory: Path, built: BuiltStage, wandb: WandbLogger | None) -> None:
+        from o1kit.checkpoints import newest
+        from o1kit.tracking.loggers import JsonlLogger
+        from o1kit.trainer import build_trainer, require_complete
+
+        found = newest(directory / CHECKPOINTS) if built.verb == "fit" else None
+        checkpoint, step = found or (None, 0)
+        if checkpoint is not None:
+            self.display.say(f"resuming at stage {stage.name}, step {step}")
+        else:
+            self.display.say(f"{stage.name}: starting")
+        metrics = JsonlFile(directory / METRICS)
+        for file in (metrics, JsonlFile(directory / ROLLOUTS)):
+            file.rewind(step)
+        loggers = [JsonlLogger(metrics), *([wandb] if wandb is not None else [])]
+        every = getattr(stage.config, "checkpoint_every", 200)
+        trainer = build_trainer(built, directory, loggers, self.interrupt, every)
+        if built.verb == "test":
+            trainer.test(built.module, datamodule=built.data, verbose=False)
+        else:
+            trainer.fit(built.module, datamodule=built.data, ckpt_path=checkpoint)
+            require_complete(trainer, stage.name)
+
+    def _log_summary(self, directory: Path, wandb: WandbLogger | None, summary: dict[str, Any]) -> None:
+        from o1kit.tracking.tables import log_table, log_trees
+
+        numbers = {key: value for key, value in summary.items() if isinstance(value, int | float)}
+        if wandb is not None and numbers:
+            wandb.experiment.summary.update(numbers)
+        if (directory / results_file.FILE).is_file():
+            results = results_file.read_results(directory / results_file.FILE)
+            rows = [dict(zip(headings(results), line, strict=True)) for line in cells(results)]
+            log_table(wandb, "eval/table", rows)
+        log_trees(wandb, read_trees(directory))
+
+    def _adopt_results(self, directory: Path) -> None:
+        source = directory / results_file.FILE
+        if source.is_file():
+            write_atomic(self.directory / results_file.FILE, source.read_bytes())
+
+    def report(self) -> None:
+        """Prints the table of the last evaluation and where everything lies."""
+        path = self.directory / results_file.FILE
+        if path.is_file() and any((a.directory / results_file.FILE).is_file() for a in self.finished.values()):
+            print_report(results_file.read_results(path), self.display.console, plain=self.display.plain)
+        self.display.say(f"\nrun folder: {self.directory}")
+
+
+def random_start(seed: int) -> None:
+    """Seeds every random generator, so that a stage does not depend on what ran before it."""
+    import numpy as np
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed % 2**63)
+
+
+def _read_json(path: Path) -> Any:
+    with suppress(OSError, ValueError):
+        return json.loads(path.read_text(encoding="utf-8"))
+    return None
+
+
+@contextmanager
+def _lock(directory: Path) -> Iterator[None]:
+    """Keeps a second process out of the run's folder; the system frees the lock when the process ends."""
+    path = directory / ".lock"
+    with disk_errors(path):
+        stream = path.open("a+")
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise EnvironmentFailure(
+                f"{directory}: another o1kit process works in this folder. Wait for it, or give the run another name."
+            ) from error
+        except OSError:  # a file system without locks
+            pass
+        yield

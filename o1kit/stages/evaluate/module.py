@@ -1,0 +1,151 @@
+"""`EvaluateModule`: runs the recipe's searches and measures them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning as L
+
+from o1kit import registry
+from o1kit.engines.policy import LanguagePolicy, PromptTemplate
+from o1kit.functional.noise import derive
+from o1kit.functional.statistics import bootstrap_interval
+from o1kit.models.language_model import LanguageModel
+from o1kit.models.load import load_directory
+from o1kit.protocols import StageInputs, StepReward
+from o1kit.report.results import Answer, ResultRow
+from o1kit.rewards.prm import PrmReward, ValueHeadReward
+from o1kit.search.config import MctsConfig, SearchConfig
+from o1kit.stages.evaluate.config import EvaluateConfig
+from o1kit.stages.evaluate.shared import SharedSamples, SharedScores
+from o1kit.stages.rollout import build_engine, build_policy, run_all
+from o1kit.tasks.suite import Suite
+from o1kit.types import Problem, SearchResult, TreeNode, Usage
+
+NUM_TREES = 3
+"""Search trees of each policy and split that are kept for the report."""
+
+
+def label(config: SearchConfig) -> str:
+    """What a search is called in tables: its kind, what it decides by, and its budget."""
+    match config.kind:
+        case "greedy":
+            return "greedy"
+        case "sample":
+            return "sample (pass@1)"
+        case "best_of_n":
+            name = {"majority": "majority", "best": "PRM best", "weighted": "PRM-weighted vote"}[config.select]
+            return f"{name}@{config.num_samples}"
+        case "mcts":
+            return f"mcts {config.leaf_value} {config.num_simulations}x{config.num_children} ({config.select})"
+
+
+class EvaluateModule(L.LightningModule):
+    """Fills `rows`, `trees` and `asked`; nothing is trained."""
+
+    def __init__(self, inputs: StageInputs, suite: Suite) -> None:
+        super().__init__()
+        self.inputs, self.suite = inputs, suite
+        self.config: EvaluateConfig = inputs.config
+        self.rows: list[ResultRow] = []
+        self.trees: list[dict[str, Any]] = []
+        self.asked: list[Answer] = []
+        self._loaded: dict[str, tuple[LanguageModel, PromptTemplate]] = {}
+
+    def test_step(self, pair: tuple[str, str], batch_idx: int) -> None:
+        """Evaluates one policy on one split with every search."""
+        name, split = pair
+        policy = self._policy(name)
+        shared = SharedSamples(policy)
+        problems = self.suite.problems(split)
+        prm = self._prm()
+        scores = SharedScores(prm) if prm is not None else None
+        for config in sorted(self.config.searches, key=lambda c: -getattr(c, "num_samples", 0)):
+            search: Any = registry.lookup("searches", config.kind)(config)
+            judge: StepReward | None = scores
+            if isinstance(config, MctsConfig) and config.leaf_value == "value_head":
+                judge = ValueHeadReward(policy.engine)
+
+            async def work(index: int, problem: Problem, search: Any = search, judge: Any = judge) -> SearchResult:
+                key = derive(self.inputs.seed, index)
+                result: SearchResult = await search.run(shared.start(problem), policy=shared, reward=judge, key=key)
+                return result
+
+            results = run_all(problems, work, label=f"{name} {split} {label(config)}")
+            self._measure(name, split, config, problems, results)
+        order = [label(c) for c in self.config.searches]
+        self.rows.sort(key=lambda r: (self.config.policies.index(r.policy), order.index(r.search)))
+
+    def _measure(
+        self, policy: str, split: str, config: SearchConfig, problems: Sequence[Problem], results: list[SearchResult]
+    ) -> None:
+        marks = [
+            [self.suite.score(problem, answer).value for answer in result.answers]
+            for problem, result in zip(problems, results, strict=True)
+        ]
+        values = [sum(m) / len(m) for m in marks]
+        accuracy = bootstrap_interval(values)
+        used = sum((result.usage for result in results), Usage())
+        samples = max(len(m) for m in marks)
+        by_task: dict[str, list[float]] = {}
+        for problem, value in zip(problems, values, strict=True):
+            by_task.setdefault(problem.task, []).append(value)
+        row = ResultRow(
+            policy=policy,
+            search=label(config),
+            split=split,
+            accuracy=accuracy.mean,
+            ci_low=accuracy.low,
+            ci_high=accuracy.high,
+            n=len(problems),
+            tokens_per_problem=used.generated / len(problems) / samples,
+            extra={
+                "scored_per_problem": used.scored / len(problems) / samples,
+                "tasks": {task: sum(v) / len(v) for task, v in sorted(by_task.items())},
+            },
+        )
+        self.rows.append(row)
+        self.log(f"eval/{policy}/{split}/{row.search}", row.accuracy, batch_size=1)
+        for problem, result in list(zip(problems, results, strict=True))[:NUM_TREES]:
+            if result.tree:
+                self.trees.append(_tree(policy, split, problem, result.tree))
+
+    def on_test_end(self) -> None:
+        """Puts the recipe's questions to the last policy."""
+        policy = self._policy(self.config.policies[-1])
+        questions = [Problem(f"ask/{i}", "ask", text) for i, text in enumerate(self.config.ask)]
+
+        async def work(index: int, problem: Problem) -> Answer:
+            (state,) = await policy.complete(policy.start(problem), 1, key=0, greedy=True)
+            return Answer(problem.prompt, self.config.policies[-1], state.text, policy.answer(state))
+
+        self.asked = run_all(questions, work, label="questions") if questions else []
+
+    def configure_optimizers(self) -> None:
+        """Nothing is trained."""
+
+    def _policy(self, name: str) -> LanguagePolicy:
+        model, template = self._load(name)
+        return build_policy(model, template, self.inputs.recipe.engine)
+
+    def _prm(self) -> StepReward | None:
+        if self.config.prm is None:
+            return None
+        model, template = self._load(self.config.prm)
+        return PrmReward(build_engine(model, template, self.inputs.recipe.engine))
+
+    def _load(self, name: str) -> tuple[LanguageModel, PromptTemplate]:
+        if name not in self._loaded:
+            model, tokenizer = load_directory(self.inputs.artifacts[name].directory)
+            self._loaded[name] = (model.to(self.device).eval(), PromptTemplate(tokenizer))
+        return self._loaded[name]
+
+
+def _tree(policy: str, split: str, problem: Problem, nodes: Sequence[TreeNode]) -> dict[str, Any]:
+    return {
+        "policy": policy,
+        "split": split,
+        "problem": problem.prompt,
+        "nodes": [{name: getattr(node, name) for name in TreeNode.__slots__} for node in nodes],
+    }

@@ -1,0 +1,65 @@
+"""Samples and scores that several searches of one evaluation have in common are made once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from o1kit.protocols import Policy, StepReward
+from o1kit.types import Action, Problem, Score, State
+
+
+class SharedSamples:
+    """A policy that remembers complete samples from the root: sample i is the same whoever asks for it.
+
+    A search that wants n of them gets the first n. Steps (`propose`) are passed through.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._samples: dict[tuple[Any, ...], list[State]] = {}
+
+    def start(self, problem: Problem) -> State:
+        """The state before the first step."""
+        return self.policy.start(problem)
+
+    def answer(self, state: State) -> str | None:
+        """The final answer of a chain."""
+        return self.policy.answer(state)
+
+    async def propose(
+        self, state: State, n: int, *, key: int, temperature: float = 1.0, greedy: bool = False
+    ) -> list[Action]:
+        """`n` next steps."""
+        return await self.policy.propose(state, n, key=key, temperature=temperature, greedy=greedy)
+
+    async def complete(
+        self, state: State, n: int, *, key: int, temperature: float = 1.0, greedy: bool = False
+    ) -> list[State]:
+        """`n` finished chains, remembered ones first."""
+        name = (state.problem.id, state.token_ids, key, temperature, greedy)
+        known = self._samples.get(name, [])
+        if len(known) < n:
+            known = await self.policy.complete(state, n, key=key, temperature=temperature, greedy=greedy)
+            self._samples[name] = known
+        return known[:n]
+
+
+class SharedScores:
+    """A reward that remembers the step scores of finished chains."""
+
+    def __init__(self, reward: StepReward) -> None:
+        self.reward = reward
+        self._scores: dict[tuple[int, ...], asyncio.Future[tuple[float, ...]]] = {}
+
+    async def score(self, state: State) -> Score:
+        """The score of a chain so far."""
+        return await self.reward.score(state)
+
+    async def step_scores(self, state: State) -> tuple[float, ...]:
+        """The score after each step."""
+        name = state.token_ids
+        if name not in self._scores:
+            self._scores[name] = asyncio.get_running_loop().create_future()
+            self._scores[name].set_result(await self.reward.step_scores(state))
+        return await self._scores[name]

@@ -1,0 +1,114 @@
+"""Proximal policy optimisation on searched trajectories, with prioritized replay."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+
+from o1kit.engines.policy import LanguagePolicy
+from o1kit.models.load import save_directory
+from o1kit.protocols import BuiltStage, StageInputs, StepReward
+from o1kit.rewards.config import PrmRewardConfig
+from o1kit.rewards.prm import PrmReward, ValueHeadReward
+from o1kit.search.config import MctsConfig
+from o1kit.stages.ppo.collector import Collector, parts
+from o1kit.stages.ppo.config import PpoConfig
+from o1kit.stages.ppo.data import PpoData
+from o1kit.stages.ppo.module import PpoModule
+from o1kit.stages.rollout import build_engine, build_policy
+from o1kit.stages.start import starting_model, suite_of, trainable
+
+
+class PpoStage:
+    """A policy, a search and rewards -> a better policy."""
+
+    def build(self, inputs: StageInputs) -> BuiltStage:
+        """The module and its data."""
+        config: PpoConfig = inputs.config
+        suite = suite_of(inputs)
+        model, template = starting_model(inputs, config.policy, suite)
+        reference, _ = starting_model(inputs, config.policy, suite)
+        if model.head is None:
+            model.add_head()
+        trainable(model, inputs)
+        policy = build_policy(model, template, inputs.recipe.engine)
+        models = {part.model for part in parts(config.reward) if isinstance(part, PrmRewardConfig)}
+        rewards = {name: _prm(inputs, name, template) for name in {*models, *([config.prm] if config.prm else [])}}
+        collector = Collector(
+            config, suite, policy, _judge(config, policy, rewards), rewards, reference.eval(), template, inputs.seed
+        )
+        data = PpoData(
+            config, lambda: list(suite.problems("train")), collector, inputs.directory / "rollouts.jsonl", inputs.seed
+        )
+        options = {
+            "max_epochs": config.iterations,
+            "reload_dataloaders_every_n_epochs": 1,
+            "use_distributed_sampler": False,
+            "gradient_clip_val": config.optimizer.grad_clip,
+            "callbacks": [PpoLoop(config)],
+        }
+        return BuiltStage(PpoModule(model, config), data, "fit", options, phases="update")
+
+    def export(self, built: BuiltStage, directory: Path) -> Mapping[str, Any]:
+        """Weights, value head and tokenizer."""
+        assert isinstance(built.module, PpoModule) and isinstance(built.data, PpoData)
+        save_directory(built.module.model, built.data.collector.template.tokenizer, directory)
+        return {"iterations": built.data.iteration, "replay_seconds": built.data.replay_seconds}
+
+
+class PpoLoop(L.Callback):
+    """Ties module and data together: priorities back, metrics of the search, the stage's time limit."""
+
+    def __init__(self, config: PpoConfig) -> None:
+        self.config = config
+        self.spent = 0.0
+        self._mark = time.perf_counter()
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Starts the clock."""
+        self._mark = time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Logs what the search of this round found."""
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        pl_module.version = data.iteration - 1
+        pl_module.log_dict(data.metrics, batch_size=1)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Writes the priorities back."""
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data.write_back(outputs)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stops when the stage's time is used up."""
+        now = time.perf_counter()
+        self.spent, self._mark = self.spent + now - self._mark, now
+        if self.config.max_seconds is not None and self.spent >= self.config.max_seconds:
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Time spent so far."""
+        return {"spent": self.spent}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on with the time spent before."""
+        self.spent = float(state_dict["spent"])
+
+
+def _judge(config: PpoConfig, policy: LanguagePolicy, rewards: Mapping[str, StepReward]) -> StepReward | None:
+    if isinstance(config.search, MctsConfig) and config.search.leaf_value == "value_head":
+        return ValueHeadReward(policy.engine)
+    return rewards[config.prm] if config.prm is not None else None
+
+
+def _prm(inputs: StageInputs, name: str, template: Any) -> StepReward:
+    from o1kit.models.load import load_directory
+
+    model, _ = load_directory(inputs.artifacts[name].directory)
+    return PrmReward(build_engine(model, template, inputs.recipe.engine))

@@ -1,0 +1,219 @@
+"""The runner with real Lightning stages: skipping, changing, dying, continuing, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from o1kit import artifacts, registry, runner
+from o1kit.artifacts import load_weights, read_artifact, read_done
+from o1kit.errors import DivergedError, EnvironmentFailure, O1kitError, RecipeError, ResourceError
+from tests import toy
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def toy_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry.BUILTIN, "stages", {**registry.BUILTIN["stages"], **toy.KINDS})
+
+
+def weights(run: Path, stage: str) -> dict[str, torch.Tensor]:
+    return load_weights(run / stage / "model.safetensors")
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def run_killed(tmp_path: Path, kind: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Runs one toy stage in a process of its own, where it kills itself."""
+    code = f"import pathlib; from tests import toy; toy.run(toy.plan(toy.stage('a', {kind!r}, **{options!r})), pathlib.Path({str(tmp_path)!r}))"
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_a_run_leaves_every_file_and_marks_it_done(tmp_path: Path) -> None:
+    run = toy.run(toy.plan(toy.stage("a"), toy.stage("b", inputs=("a",)), toy.stage("e", "toy_eval")), tmp_path)
+    assert run == tmp_path / "run"
+    for name in ("a", "b"):
+        assert read_artifact(run / name) is not None
+        assert {"config.json", "model.safetensors", "metrics.jsonl", "stage.json"} == set(
+            read_done(run / name)["files"]
+        )
+        assert not (run / name / "checkpoints").exists()
+    steps = [row["step"] for row in rows(run / "a" / "metrics.jsonl")]
+    assert steps == [9, 19, 29]
+    assert json.loads((run / "recipe.json").read_text())["name"] == "run"
+    assert (run / "results.json").read_bytes() == (run / "e" / "results.json").read_bytes()
+    assert read_done(run / "a")["summary"]["nothing"] is None
+
+
+def test_a_second_run_skips_what_is_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = toy.plan(toy.stage("a"), toy.stage("e", "toy_eval", inputs=("a",)))
+    run = toy.run(plan, tmp_path)
+    before = (run / "a" / "done.json").stat().st_mtime_ns
+    capsys.readouterr()
+    toy.run(plan, tmp_path)
+    out = capsys.readouterr().out
+    assert "a: already done, skipped" in out
+    assert "e: already done, skipped" in out
+    assert "strawberry" in out, "the table and the answers are shown again"
+    assert str(run) in out
+    assert (run / "a" / "done.json").stat().st_mtime_ns == before
+
+
+def test_a_changed_stage_and_those_after_it_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    later = toy.stage("c", inputs=("b",))
+    toy.run(toy.plan(toy.stage("a"), toy.stage("b", inputs=("a",)), later), tmp_path)
+    old = weights(tmp_path / "run", "b")
+    capsys.readouterr()
+    toy.run(toy.plan(toy.stage("a"), toy.stage("b", inputs=("a",), lr=0.2), later), tmp_path)
+    out = capsys.readouterr().out
+    assert "a: already done" in out
+    assert "b: done in" in out
+    assert "c: done in" in out, "its own section is the same, but its input has other weights"
+    assert weights(tmp_path / "run", "b")["weight"] != old["weight"]
+    assert load_weights(tmp_path / "run" / "b.previous" / "model.safetensors")["weight"] == old["weight"]
+
+
+def test_a_damaged_artifact_runs_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = toy.run(toy.plan(toy.stage("a")), tmp_path)
+    file = run / "a" / "model.safetensors"
+    good = file.read_bytes()
+    file.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    toy.run(toy.plan(toy.stage("a")), tmp_path)
+    assert file.read_bytes() == good
+
+
+@pytest.mark.parametrize("kind", ["toy", "toy_rounds"])
+def test_a_run_killed_in_the_middle_continues_to_the_same_weights(tmp_path: Path, kind: str) -> None:
+    kill_at = 17 if kind == "toy" else 5
+    clean = toy.run(toy.plan(toy.stage("a", kind)), tmp_path / "clean")
+    died = run_killed(tmp_path, kind, kill_at=kill_at)
+    assert died.returncode == -9, died.stderr
+    assert not (tmp_path / "run" / "a" / "done.json").exists()
+    again = run_killed(tmp_path, kind)
+    assert again.returncode == 0, again.stderr
+    assert f"resuming at stage a, step {10 if kind == 'toy' else 4}" in again.stdout
+    for name, tensor in weights(clean, "a").items():
+        assert torch.equal(tensor, weights(tmp_path / "run", "a")[name])
+    strip = [
+        [{k: v for k, v in row.items() if k != "time"} for row in rows(d / "a" / "metrics.jsonl")]
+        for d in (clean, tmp_path / "run")
+    ]
+    assert strip[0] == strip[1], "every logged step appears once"
+    if kind == "toy_rounds":
+        assert rows(clean / "a" / "rollouts.jsonl") == rows(tmp_path / "run" / "a" / "rollouts.jsonl")
+
+
+@pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143)])
+def test_a_signal_saves_a_checkpoint_and_ends_the_run(tmp_path: Path, number: int, code: int) -> None:
+    died = run_killed(tmp_path, "toy", kill_at=13, kill_signal=number)
+    assert died.returncode == code, died.stderr
+    assert "saving a checkpoint" in died.stdout
+    again = run_killed(tmp_path, "toy")
+    assert "resuming at stage a, step 14" in again.stdout
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
+    run_killed(tmp_path, "toy", kill_at=27)
+    files = sorted((tmp_path / "run" / "a" / "checkpoints").iterdir())
+    assert [f.name for f in files] == ["step-00000010.ckpt", "step-00000020.ckpt"]
+    content = bytearray(files[1].read_bytes())
+    content[len(content) // 2] ^= 1
+    files[1].write_bytes(content)
+    again = run_killed(tmp_path, "toy")
+    assert "step 10" in again.stdout
+    assert again.returncode == 0, again.stderr
+
+
+def test_checkpoints_of_another_configuration_are_not_used(tmp_path: Path) -> None:
+    run_killed(tmp_path, "toy", kill_at=17)
+    other = run_killed(tmp_path, "toy", lr=0.3)
+    assert "resuming" not in other.stdout
+    assert other.returncode == 0, other.stderr
+    clean = toy.run(toy.plan(toy.stage("a", lr=0.3)), tmp_path / "clean")
+    assert torch.equal(weights(clean, "a")["weight"], weights(tmp_path / "run", "a")["weight"])
+
+
+def test_data_that_end_early_are_noticed(tmp_path: Path) -> None:
+    run_killed(tmp_path, "toy", kill_at=27)
+    with pytest.raises(O1kitError, match="20 of 30 steps"):
+        toy.run(toy.plan(toy.stage("a", stop_short=True)), tmp_path)
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run_before_it_reaches_the_weights(tmp_path: Path) -> None:
+    with pytest.raises(DivergedError, match="step 15"):
+        toy.run(toy.plan(toy.stage("a", explode_at=15)), tmp_path)
+    assert DivergedError.exit_code == 5
+    assert [f.name for f in (tmp_path / "run" / "a" / "checkpoints").iterdir()] == ["step-00000010.ckpt"]
+
+
+def test_an_unwritable_folder_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentFailure, match="cannot be written"):
+        toy.run(toy.plan(toy.stage("a")), tmp_path / "file")
+
+
+def test_a_full_disk_is_refused_before_anything_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "NEEDED_MB", 10**9)
+    with pytest.raises(ResourceError, match="1000000000 MiB needed"):
+        toy.run(toy.plan(toy.stage("a")), tmp_path)
+    assert not (tmp_path / "run" / "a").exists()
+
+
+def test_a_disk_that_fills_up_while_saving_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(artifacts.os, "fsync", full)
+    with pytest.raises(ResourceError, match="no space left"):
+        artifacts.write_atomic(tmp_path / "x", "y")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_processes_never_share_a_run(tmp_path: Path) -> None:
+    with (
+        runner._lock(tmp_path),
+        pytest.raises(EnvironmentFailure, match="another o1kit process"),
+        runner._lock(tmp_path),
+    ):
+        pass
+
+
+def test_selected_stages_need_the_ones_before_them(tmp_path: Path) -> None:
+    plan = toy.plan(toy.stage("a"), toy.stage("b", inputs=("a",)), toy.stage("c", inputs=("b",)))
+    with pytest.raises(RecipeError, match=r"stage 'b' needs 'a'.*--stage a\.\.b"):
+        toy.run(plan, tmp_path, stages=["b"])
+    run = toy.run(plan, tmp_path, stages=["a"])
+    assert not (run / "b").exists()
+    toy.run(plan, tmp_path, stages=["b..c"])
+    assert read_artifact(run / "c") is not None
+
+
+def test_selection_reads_names_and_ranges() -> None:
+    names = ["a", "b", "c"]
+    assert runner.select_stages(names, None) == names
+    assert runner.select_stages(names, ["c", "a"]) == ["a", "c"]
+    assert runner.select_stages(names, ["b.."]) == ["b", "c"]
+    with pytest.raises(RecipeError, match="Write a..b"):
+        runner.select_stages(names, ["b..a"])
+    with pytest.raises(RecipeError, match="no stage 'evl'.*Did you mean 'eval'"):
+        runner.select_stages(["sft", "eval"], ["evl"])
+
+
+def test_wandb_offline_writes_one_run_a_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    run = toy.run(toy.plan(toy.stage("a", steps=10), toy.stage("e", "toy_eval"), wandb="offline"), tmp_path)
+    files = sorted(run.glob("wandb/offline-run-*/run-*.wandb"))
+    assert len(files) == 2
+    assert all(b"toy/" in file.read_bytes() for file in files)
+    assert b"eval/table" in files[1].read_bytes() + files[0].read_bytes()
+    assert b"search/trees" in files[1].read_bytes() + files[0].read_bytes()
