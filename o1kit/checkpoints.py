@@ -83,7 +83,8 @@ def newest(directory: Path) -> tuple[Path, int] | None:
 class Checkpoints(Callback):
     """Saves every `every` optimizer steps, or after each epoch for stages that collect new data in each.
 
-    Its own state is the random state of Python, numpy and torch, so that lies in every checkpoint.
+    Its own state is the random state of Python, numpy and torch, so that lies in every checkpoint. A loader made anew
+    for every epoch must bring its own `generator`: Lightning iterates over it once less in the first continued epoch.
     """
 
     def __init__(self, directory: Path, every: int, interrupt: Interrupt) -> None:
@@ -121,6 +122,17 @@ class Checkpoints(Callback):
             self._save(trainer)
         self.interrupt.defer = False
         self.interrupt.leave()
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Counts the epoch that has just ended as completed.
+
+        Lightning does so only after this hook. A run continued from such a file would first ask for the data of the
+        epoch that is over, throw them away and ask again: a whole round of searches, and another random stream.
+        """
+        if collects_each_epoch(trainer):
+            progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]
+            for count in (progress["current"], progress["total"]):
+                count["completed"] = count["processed"]
 
     def state_dict(self) -> dict[str, Any]:
         """The random state."""

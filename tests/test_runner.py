@@ -144,7 +144,7 @@ def test_checkpoints_of_another_configuration_are_not_used(tmp_path: Path) -> No
 
 
 def test_data_that_end_early_are_noticed(tmp_path: Path) -> None:
-    run_killed(tmp_path, "toy", kill_at=27)
+    run_killed(tmp_path, "toy", kill_at=17)
     with pytest.raises(O1kitError, match="20 of 30 steps"):
         toy.run(toy.plan(toy.stage("a", stop_short=True)), tmp_path)
 

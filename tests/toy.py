@@ -143,7 +143,8 @@ class RoundsData(ToyData):
         assert self.trainer is not None
         rows = torch.tensor(np.random.uniform(size=(4, 1)), dtype=torch.float32)
         self.rollouts.append({"step": self.trainer.global_step, "epoch": self.trainer.current_epoch, "x": rows[0, 0]})
-        return DataLoader(rows, batch_size=2)  # type: ignore[arg-type]
+        # A generator of its own: Lightning makes an iterator twice an epoch, but once when it continues.
+        return DataLoader(rows, batch_size=2, generator=torch.Generator())  # type: ignore[arg-type]
 
 
 class ToyStage:

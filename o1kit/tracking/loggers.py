@@ -55,36 +55,45 @@ def wandb_logger(
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     import wandb
 
-    logger = WandbLogger(
-        name=f"{group}/{stage}",
-        save_dir=directory,
-        project=project,
-        entity=entity,
-        group=group,
-        job_type=stage,
-        config=dict(config),
-        mode=mode,
-        settings=wandb.Settings(
-            silent=True,
-            console="off",
-            save_code=False,
-            disable_git=True,
-            disable_job_creation=True,
-            x_disable_stats=True,
-            x_disable_meta=True,
-        ),
-    )
     try:
-        _ = logger.experiment
+        run = wandb.init(
+            name=f"{group}/{stage}",
+            dir=directory,
+            project=project,
+            entity=entity,
+            group=group,
+            job_type=stage,
+            config=dict(config),
+            mode="online" if mode == "online" else "offline",
+            reinit="finish_previous",
+            settings=_settings(),
+        )
     except Exception as error:  # wandb raises many kinds
         raise EnvironmentFailure(
             f"Weights & Biases cannot start ({mode}): {error}. "
             "Run `wandb login`, or set tracking.wandb.mode to offline."
         ) from error
-    return logger
+    run.define_metric("trainer/global_step")
+    run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+    return WandbLogger(experiment=run, save_dir=directory, project=project)
 
 
 def close_wandb(logger: WandbLogger | None, exit_code: int = 0) -> None:
     """Ends the W&B run, so that the next stage gets one of its own."""
     if logger is not None:
-        logger.experiment.finish(exit_code=exit_code, quiet=True)
+        logger.experiment.finish(exit_code=exit_code)
+
+
+def _settings() -> Any:
+    """No output, no copy of the code, no look at the machine."""
+    import wandb
+
+    return wandb.Settings(
+        silent=True,
+        console="off",
+        save_code=False,
+        disable_git=True,
+        disable_job_creation=True,
+        x_disable_stats=True,
+        x_disable_meta=True,
+    )

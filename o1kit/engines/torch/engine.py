@@ -297,7 +297,8 @@ class TorchEngine:
             hidden = self._encode([(start, row, tokens) for start, row, tokens, _ in part])
             scores = self.model.head_logits(hidden).cpu()
             for line, (start, row, tokens, i) in enumerate(part):
-                self._prefixes.insert(tokens, start, self._cache.read(row, start, len(tokens)))
+                if len(batch[i].positions) == 1:  # a leaf of a tree, likely to be continued; finished chains are not
+                    self._prefixes.insert(tokens, start, self._cache.read(row, start, len(tokens)))
                 if not batch[i].future.done():
                     batch[i].future.set_result([float(scores[line, p - start]) for p in batch[i].positions])
 

@@ -1,4 +1,4 @@
-"""Counting a letter in a text, word by word: each hit is replaced by its running number in the word."""
+"""Counting a letter in a text, three letters at a time, with the running total after each three."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import cast
 from o1kit.tasks.teachers.chain import ANSWER, PHRASES, Mistake, write_chain
 from o1kit.types import GroundTruth
 
+CHUNK = 3
+
 
 class LetterCountingTeacher:
-    """`strawberry` with target r becomes `st1awbe23y+3=3`: the word, its hits numbered, its count, the total."""
+    """`strawberry` with target r becomes `str1awb1err3y3`; the next word goes on from 3. Case does not matter."""
 
     phrases = (*PHRASES, 'How many times does the letter "', '" appear in the text: "', '"?')
 
@@ -22,24 +24,22 @@ class LetterCountingTeacher:
         words = cast(Sequence[str], metadata["span"])
 
         def write(i: int, total: str, rng: Random | None) -> tuple[str, str]:
-            marked, count = mark(words[i], target, rng)
-            after = str(int(total) + count)
-            return f"{marked}+{count}={after}", after
+            text, after = count(words[i], target, int(total), rng)
+            return text, str(after)
 
         steps, total = write_chain(len(words), "0", write, mistakes, seed)
         return [*steps, ANSWER + total]
 
 
-def mark(word: str, target: str, rng: Random | None) -> tuple[str, int]:
-    """The word with its hits numbered, and their count; with `rng`, one hit is missed or one letter too many taken."""
-    hits = [i for i, c in enumerate(word) if c.lower() == target]
-    true_count = len(hits)
-    if rng is not None:
-        if hits and rng.random() < 0.7:
-            hits.remove(rng.choice(hits))
-        else:
-            hits = sorted({*hits, rng.randrange(len(word))}) if len(hits) < len(word) else hits[1:]
-            if len(hits) == true_count:
-                hits = hits[1:] if hits else [0]
-    numbers = {i: str((n + 1) % 10) for n, i in enumerate(hits)}
-    return "".join(numbers.get(i, c) for i, c in enumerate(word)), len(hits)
+def count(word: str, target: str, total: int, rng: Random | None) -> tuple[str, int]:
+    """The word with running totals, and the last of them; with `rng`, one chunk is miscounted by one."""
+    chunks = [word[i : i + CHUNK] for i in range(0, len(word), CHUNK)]
+    spoiled = rng.randrange(len(chunks)) if rng is not None else -1
+    text = []
+    for i, chunk in enumerate(chunks):
+        hits = chunk.lower().count(target)
+        if i == spoiled and rng is not None:
+            hits += -1 if hits and rng.random() < 0.7 else 1
+        total += hits
+        text.append(f"{chunk}{total}")
+    return "".join(text), total

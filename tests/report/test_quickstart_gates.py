@@ -1,0 +1,56 @@
+"""The gates of the quickstart fail when a figure falls short or is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.quickstart_gates import main
+from o1kit.report.results import Answer, ResultRow, Results, write_results
+
+GOOD = {
+    ("sft", "sample", "heldout"): 0.6,
+    ("ppo", "sample", "heldout"): 0.92,
+    ("sft", "sample", "harder"): 0.3,
+    ("sft", "majority@8", "harder"): 0.36,
+    ("sft", "weighted@8", "harder"): 0.4,
+}
+
+
+def write(path: Path, cells: dict[tuple[str, str, str], float], answer: str = "3") -> list[str]:
+    rows = tuple(
+        ResultRow(*cell, value, value, value, 500 if cell[2] == "heldout" else 300, 10.0)
+        for cell, value in cells.items()
+    )
+    write_results(path, Results("q", rows, (Answer("How many r's are in strawberry?", "ppo", "", answer),)))
+    return [str(path)]
+
+
+def test_good_results_pass(tmp_path: Path) -> None:
+    assert main(write(tmp_path / "r.json", GOOD)) == 0
+    assert main([*write(tmp_path / "r.json", GOOD), "--seconds", "599"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        (("sft", "sample", "heldout"), 0.80),
+        (("ppo", "sample", "heldout"), 0.85),
+        (("sft", "majority@8", "harder"), 0.25),
+        (("sft", "weighted@8", "harder"), 0.33),
+        (("sft", "weighted@8", "harder"), None),
+    ],
+)
+def test_one_bad_figure_fails(tmp_path: Path, cell: tuple[str, str, str], value: float | None) -> None:
+    cells = {**GOOD, cell: value}
+    assert main(write(tmp_path / "r.json", {k: v for k, v in cells.items() if v is not None})) == 1
+
+
+def test_a_wrong_strawberry_or_a_slow_run_fails(tmp_path: Path) -> None:
+    assert main(write(tmp_path / "r.json", GOOD, answer="2")) == 1
+    assert main([*write(tmp_path / "r.json", GOOD), "--seconds", "700"]) == 1
+
+
+def test_missing_results_are_an_error(tmp_path: Path) -> None:
+    assert main([str(tmp_path / "none.json")]) == 4
