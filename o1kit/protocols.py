@@ -33,7 +33,9 @@ class Teacher(Protocol):
     phrases: tuple[str, ...]
     """Strings that a small tokenizer should keep as single tokens."""
 
-    def trace(self, truth: GroundTruth, prompt: str, mistakes: Sequence[Literal["noticed", "unnoticed"]], seed: int) -> list[str]:
+    def trace(
+        self, truth: GroundTruth, prompt: str, mistakes: Sequence[Literal["noticed", "unnoticed"]], seed: int
+    ) -> list[str]:
         """The chain for one problem, with the given mistakes built in."""
         ...
 
@@ -70,11 +72,15 @@ class Policy(Protocol):
         """The state before the first step."""
         ...
 
-    async def propose(self, state: State, n: int, *, key: int, temperature: float = 1.0, greedy: bool = False) -> list[Action]:
+    async def propose(
+        self, state: State, n: int, *, key: int, temperature: float = 1.0, greedy: bool = False
+    ) -> list[Action]:
         """`n` next steps."""
         ...
 
-    async def complete(self, state: State, n: int, *, key: int, temperature: float = 1.0, greedy: bool = False) -> list[State]:
+    async def complete(
+        self, state: State, n: int, *, key: int, temperature: float = 1.0, greedy: bool = False
+    ) -> list[State]:
         """`n` finished chains that continue the state."""
         ...
 

@@ -65,5 +65,7 @@ def lookup(group: str, kind: str) -> Any:
         if plugin is not None:
             return plugin.load()
     except ImportError as error:
-        raise EnvironmentFailure(f"{group} kind {kind!r} cannot be imported: {error}. Install what it needs.") from error
+        raise EnvironmentFailure(
+            f"{group} kind {kind!r} cannot be imported: {error}. Install what it needs."
+        ) from error
     raise RecipeError(f"unknown {group} kind {kind!r}.{suggestion(kind, names(group))}")

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 def sampling_probabilities(priorities: Sequence[float], alpha: float) -> NDArray[np.float64]:
     """P(i) = p_i^alpha / sum_j p_j^alpha."""
     powers = np.asarray(priorities, dtype=np.float64) ** alpha
-    return powers / powers.sum()
+    probabilities: NDArray[np.float64] = powers / powers.sum()
+    return probabilities
 
 
 def importance_weights(probabilities: NDArray[np.float64], size: int, beta: float) -> NDArray[np.float64]:
     """w_i = (size P(i))^-beta, divided by the largest of them."""
     weights = (size * probabilities) ** -beta
-    return weights / weights.max()
+    normalised: NDArray[np.float64] = weights / weights.max()
+    return normalised

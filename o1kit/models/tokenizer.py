@@ -24,7 +24,7 @@ def build_char_tokenizer(phrases: Iterable[str], texts: Iterable[str] = ()) -> P
     pattern = "|".join([*(re.escape(p) for p in whole), r"[\s\S]"])
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), behavior="removed", invert=True)
     tokenizer.decoder = decoders.Fuse()
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         pad_token=PAD,
         eos_token=EOS,

@@ -1,1 +1,1 @@
-"""One folder a kind of stage: `config.py` (no torch), `module.py` (LightningModule), `data.py` (LightningDataModule)."""
+"""One folder a kind of stage: `config.py` (no torch), `stage.py`, `module.py` and `data.py` (Lightning)."""

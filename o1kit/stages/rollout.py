@@ -10,6 +10,9 @@ from o1kit.engines.policy import LanguagePolicy, PromptTemplate
 from o1kit.engines.torch import TorchEngine
 from o1kit.models.config import EngineConfig
 from o1kit.models.language_model import LanguageModel
+from o1kit.rewards.pool import ScoringPool
+from o1kit.rewards.verifier import Verifier
+from o1kit.tasks.suite import Suite
 from o1kit.tracking.progress import Progress
 
 T = TypeVar("T")
@@ -24,6 +27,11 @@ def build_engine(model: LanguageModel, template: PromptTemplate, config: EngineC
 def build_policy(model: LanguageModel, template: PromptTemplate, config: EngineConfig) -> LanguagePolicy:
     """A policy with an engine of its own."""
     return LanguagePolicy(build_engine(model, template, config), template, model.context_length)
+
+
+def build_verifier(suite: Suite, policy: LanguagePolicy) -> Verifier:
+    """The tasks' own scorers in worker processes, which start with the first answer."""
+    return Verifier(suite, ScoringPool(), policy.answer)
 
 
 def run_all(

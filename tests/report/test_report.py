@@ -75,5 +75,5 @@ def test_a_tree_reads_from_the_root_down_most_visited_first(tmp_path: Path) -> N
         "       2x  v 1.00  p 1.00  The answer is 3  => 3",
         "     1x  v 0.10  p 0.60  wrong way",
     ]
-    assert max(map(len, render_tree(tree["nodes"], width=40).splitlines())) <= 40
+    assert max(map(len, render_tree(tree["nodes"], width=44).splitlines())) <= 44
     assert read_trees(tmp_path / "nowhere") == []

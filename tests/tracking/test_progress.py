@@ -37,12 +37,12 @@ def test_plain_lines_appear_every_ten_seconds_with_rate_and_time_left(clock: Clo
         display.stage = "sft"
         with Progress("step", total=2500) as bar:
             for _ in range(500):
-                clock.now += 0.05
+                clock.now += 0.0625
                 bar.advance(loss=0.4123)
     lines = stream.getvalue().splitlines()
-    assert lines[0] == "sft  step 200/2500  loss 0.412  20 it/s  ETA 1m55s"
-    assert len(lines) == 3
-    assert lines[-1] == "sft  step 500/2500  loss 0.412  25s"
+    assert lines[0] == "sft  step 160/2500  loss 0.412  16 it/s  ETA 2m26s"
+    assert len(lines) == 4
+    assert lines[-1] == "sft  step 500/2500  loss 0.412  31s"
 
 
 def test_short_loops_inside_a_longer_one_are_silent(clock: Clock) -> None:

@@ -134,10 +134,10 @@ class TorchEngine:
 
     def _fail(self, error: Exception) -> None:
         """Hands the error to every waiter and starts afresh."""
-        waiting = {id(r): r for r in [*self._waiting, *(r for r, _ in self._slots)]}
-        for request in [*waiting.values(), *self._scores]:
-            if not request.future.done():
-                request.future.set_exception(error)
+        requests = [*self._waiting, *(request for request, _ in self._slots)]
+        for future in [*(r.future for r in requests), *(r.future for r in self._scores)]:
+            if not future.done():
+                future.set_exception(error)  # type: ignore[attr-defined]
         self._waiting.clear()
         self._scores.clear()
         self._slots.clear()

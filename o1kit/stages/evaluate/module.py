@@ -15,7 +15,9 @@ from o1kit.models.language_model import LanguageModel
 from o1kit.models.load import load_directory
 from o1kit.protocols import StageInputs, StepReward
 from o1kit.report.results import Answer, ResultRow
+from o1kit.rewards.pool import ScoringPool
 from o1kit.rewards.prm import PrmReward, ValueHeadReward
+from o1kit.rewards.verifier import Verifier
 from o1kit.search.config import MctsConfig, SearchConfig
 from o1kit.stages.evaluate.config import EvaluateConfig
 from o1kit.stages.evaluate.shared import SharedSamples, SharedScores
@@ -51,6 +53,7 @@ class EvaluateModule(L.LightningModule):
         self.rows: list[ResultRow] = []
         self.trees: list[dict[str, Any]] = []
         self.asked: list[Answer] = []
+        self._verifier = Verifier(suite, ScoringPool())
         self._loaded: dict[str, tuple[LanguageModel, PromptTemplate]] = {}
 
     def test_step(self, pair: tuple[str, str], batch_idx: int) -> None:
@@ -80,14 +83,10 @@ class EvaluateModule(L.LightningModule):
     def _measure(
         self, policy: str, split: str, config: SearchConfig, problems: Sequence[Problem], results: list[SearchResult]
     ) -> None:
-        marks = [
-            [self.suite.score(problem, answer).value for answer in result.answers]
-            for problem, result in zip(problems, results, strict=True)
-        ]
-        values = [sum(m) / len(m) for m in marks]
+        values = self._marks(problems, results)
         accuracy = bootstrap_interval(values)
         used = sum((result.usage for result in results), Usage())
-        samples = max(len(m) for m in marks)
+        samples = max(len(result.answers) for result in results)
         by_task: dict[str, list[float]] = {}
         for problem, value in zip(problems, values, strict=True):
             by_task.setdefault(problem.task, []).append(value)
@@ -110,6 +109,12 @@ class EvaluateModule(L.LightningModule):
         for problem, result in list(zip(problems, results, strict=True))[:NUM_TREES]:
             if result.tree:
                 self.trees.append(_tree(policy, split, problem, result.tree))
+
+    def _marks(self, problems: Sequence[Problem], results: Sequence[SearchResult]) -> list[float]:
+        """Mean mark of each problem's answers."""
+        pairs = [(self.suite.truth(p), a) for p, r in zip(problems, results, strict=True) for a in r.answers]
+        scores = iter(self._verifier.score_answers(pairs))
+        return [sum(next(scores).value for _ in r.answers) / len(r.answers) for r in results]
 
     def on_test_end(self) -> None:
         """Puts the recipe's questions to the last policy."""

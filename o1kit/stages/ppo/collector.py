@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -16,11 +17,11 @@ from o1kit.models.language_model import LanguageModel
 from o1kit.protocols import StepReward
 from o1kit.rewards.config import MixtureConfig, PrmRewardConfig, RewardConfig, VerifierConfig
 from o1kit.rewards.prm import step_ends
+from o1kit.rewards.verifier import Verifier
 from o1kit.stages.ppo.config import PpoConfig
 from o1kit.stages.ppo.experience import Experience, collate
 from o1kit.stages.rollout import run_all
 from o1kit.stages.sequences import pad_floats
-from o1kit.tasks.suite import Suite
 from o1kit.types import Problem, SearchResult, Trajectory
 
 SCORE_BATCH = 256
@@ -40,7 +41,7 @@ class Collector:
     def __init__(
         self,
         config: PpoConfig,
-        suite: Suite,
+        verifier: Verifier,
         policy: LanguagePolicy,
         judge: StepReward | None,
         reward_models: dict[str, StepReward],
@@ -48,7 +49,7 @@ class Collector:
         template: PromptTemplate,
         seed: int,
     ) -> None:
-        self.config, self.suite, self.policy, self.judge = config, suite, policy, judge
+        self.config, self.verifier, self.policy, self.judge = config, verifier, policy, judge
         self.reward_models, self.reference, self.template, self.seed = reward_models, reference, template, seed
         self.search: Any = registry.lookup("searches", config.search.kind)(config.search)
 
@@ -61,7 +62,7 @@ class Collector:
         async def work(index: int, problem: Problem) -> tuple[SearchResult, list[list[float]]]:
             root = self.policy.start(problem)
             result = await self.search.run(root, policy=self.policy, reward=self.judge, key=derive(key, index))
-            return result, [await self._rewards(problem, t) for t in result.trajectories]
+            return result, list(await asyncio.gather(*map(self._rewards, result.trajectories)))
 
         found = run_all(list(problems), work, label=f"ppo search {version}")
         used = self.policy.engine.usage - before
@@ -77,16 +78,17 @@ class Collector:
         return Collected(self._with_reference(experiences), [result for result, _ in found], metrics)
 
     def _share_right(self, problem: Problem, result: SearchResult) -> float:
-        marks = [self.suite.score(problem, answer).value for answer in result.answers]
-        return sum(marks) / len(marks)
+        truth = self.verifier.suite.truth(problem)
+        marks = self.verifier.score_answers([(truth, answer) for answer in result.answers])
+        return sum(mark.value for mark in marks) / len(marks)
 
-    async def _rewards(self, problem: Problem, trajectory: Trajectory) -> list[float]:
+    async def _rewards(self, trajectory: Trajectory) -> list[float]:
         """Reward of each generated token."""
         start = len(trajectory.state.prompt_ids)
         rewards = [0.0] * (len(trajectory.state.token_ids) - start)
         for part in parts(self.config.reward):
             if isinstance(part, VerifierConfig):
-                rewards[-1] += part.weight * self.suite.score(problem, trajectory.answer).value
+                rewards[-1] += part.weight * (await self.verifier.score(trajectory.state)).value
             else:
                 scores = await self.reward_models[part.model].step_scores(trajectory.state)
                 last = 0.0
@@ -95,14 +97,10 @@ class Collector:
                     last = score
         return rewards
 
-    def _experiences(
-        self, result: SearchResult, rewards: Sequence[Sequence[float]], version: int
-    ) -> list[Experience]:
+    def _experiences(self, result: SearchResult, rewards: Sequence[Sequence[float]], version: int) -> list[Experience]:
         """Chains with their advantages; weighted with the policy's probability of each, so that on average a
         problem's chains count as if they had been sampled on their own, however the tree was grown."""
-        chains = [
-            [c for a in t.state.actions for c in (a.completion,)] for t in result.trajectories
-        ]
+        chains = [[c for a in t.state.actions for c in (a.completion,)] for t in result.trajectories]
         width = max(len(r) for r in rewards)
         values = [[v for c in chain for v in c.values] for chain in chains]
         mask_BT = torch.arange(width) < torch.tensor([len(r) for r in rewards])[:, None]

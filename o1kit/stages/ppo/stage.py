@@ -19,7 +19,7 @@ from o1kit.stages.ppo.collector import Collector, parts
 from o1kit.stages.ppo.config import PpoConfig
 from o1kit.stages.ppo.data import PpoData
 from o1kit.stages.ppo.module import PpoModule
-from o1kit.stages.rollout import build_engine, build_policy
+from o1kit.stages.rollout import build_engine, build_policy, build_verifier
 from o1kit.stages.start import starting_model, suite_of, trainable
 
 
@@ -37,10 +37,11 @@ class PpoStage:
         trainable(model, inputs)
         policy = build_policy(model, template, inputs.recipe.engine)
         models = {part.model for part in parts(config.reward) if isinstance(part, PrmRewardConfig)}
-        rewards = {name: _prm(inputs, name, template) for name in {*models, *([config.prm] if config.prm else [])}}
-        collector = Collector(
-            config, suite, policy, _judge(config, policy, rewards), rewards, reference.eval(), template, inputs.seed
-        )
+        models |= {config.prm} if config.prm is not None else set()
+        rewards = {name: _prm(inputs, name, template) for name in sorted(models)}
+        judge = _judge(config, policy, rewards)
+        verifier = build_verifier(suite, policy)
+        collector = Collector(config, verifier, policy, judge, rewards, reference.eval(), template, inputs.seed)
         data = PpoData(
             config, lambda: list(suite.problems("train")), collector, inputs.directory / "rollouts.jsonl", inputs.seed
         )

@@ -11,7 +11,7 @@ from o1kit.models.config import EngineConfig
 from o1kit.models.language_model import LanguageModel
 from o1kit.rewards.prm import step_ends
 from o1kit.stages.prm.config import MonteCarloLabelsConfig
-from o1kit.stages.rollout import build_policy, run_all
+from o1kit.stages.rollout import build_policy, build_verifier, run_all
 from o1kit.tasks.suite import Suite
 from o1kit.types import Problem, State
 
@@ -40,6 +40,7 @@ class LabelWriter:
     ) -> None:
         self.config, self.suite, self.seed = config, suite, seed
         self._policy: LanguagePolicy = build_policy(model, template, engine)
+        self._verifier = build_verifier(suite, self._policy)
 
     def write(self) -> list[LabelledChain]:
         """All labelled chains, in the order of the problems."""
@@ -63,7 +64,7 @@ class LabelWriter:
         inner = await asyncio.gather(
             *(self._estimate(problem, prefix, derive(key, k)) for k, prefix in enumerate(prefixes))
         )
-        labels = (*inner, float(self._right(problem, state)))
+        labels = (*inner, (await self._verifier.score(state)).value)
         return LabelledChain(problem.id, state.text, state.token_ids, step_ends(state), labels)
 
     async def _estimate(self, problem: Problem, prefix: State, key: int) -> float:
@@ -71,8 +72,5 @@ class LabelWriter:
         completions = await self._policy.complete(
             prefix, self.config.completions, key=key, temperature=self.config.temperature
         )
-        right = sum(self._right(problem, state) for state in completions)
+        right = sum([score.value for score in await asyncio.gather(*map(self._verifier.score, completions))])
         return right / len(completions) if self.config.estimate == "soft" else float(right > 0)
-
-    def _right(self, problem: Problem, state: State) -> bool:
-        return self.suite.score(problem, self._policy.answer(state)).outcome == "right"
