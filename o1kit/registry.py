@@ -43,6 +43,14 @@ def names(group: str) -> list[str]:
     return sorted({*BUILTIN.get(group, {}), *_plugins(group)})
 
 
+def origin(group: str, name: str) -> str:
+    """Where a kind comes from: `built-in`, or the installed package."""
+    if name in BUILTIN.get(group, {}):
+        return "built-in"
+    entry = _plugins(group)[name]
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else entry.value
+
+
 def suggestion(word: str, choices: list[str]) -> str:
     """` Did you mean 'x'?` for the nearest choice, or the list of choices when nothing is near."""
     near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)

@@ -38,6 +38,7 @@ from o1kit.artifacts import (
     write_done,
     write_json,
 )
+from o1kit.cpu import tune_process
 from o1kit.errors import EnvironmentFailure, RecipeError
 from o1kit.protocols import Artifact, BuiltStage, StageInputs
 from o1kit.report import results as results_file
@@ -87,6 +88,7 @@ def run_plan(
     chosen = select_stages([stage.name for stage in plan.stages], stages)
     preflight(directory, NEEDED_MB)
     display = Display(plain=plain)
+    tune_process()
     with _lock(directory), use(display), quiet(), Interrupt(display.say).listening() as interrupt:
         write_json(directory / "recipe.json", plan.recipe.model_dump(mode="json"))
         run = _Run(plan, recipe_directory.resolve(), directory, display, interrupt)

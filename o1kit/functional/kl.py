@@ -1,4 +1,4 @@
-"""Estimates of KL(policy || reference) from the policy's own samples (Schulman, "Approximating KL divergence", 2020)."""
+"""Estimates of KL(policy || reference) from the policy's own samples (Schulman, "Approximating KL", 2020)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses of proximal policy optimisation. Suffixes: B sequences, T tokens; masks True = counts; results per sequence."""
+"""Losses of proximal policy optimisation. Suffixes: B sequences, T tokens; masks True = counts; one loss each."""
 
 from __future__ import annotations
 

@@ -18,10 +18,12 @@ class StageConfig(Config):
 
 
 class OptimizerConfig(Config):
-    """AdamW with linear warm-up and a cosine decay to `final_lr_fraction`."""
+    """AdamW, for hidden matrices also Muon, with linear warm-up and a cosine decay to `final_lr_fraction`."""
 
     lr: Positive = 1e-3
     """Peak learning rate."""
+    muon_lr: Positive | None = None
+    """Peak learning rate of Muon (Jordan et al. 2024) for the hidden matrices; null trains them with AdamW too."""
     weight_decay: NonNegative = 0.01
     """Decoupled weight decay of matrices."""
     betas: list[Probability] = Field(default=[0.9, 0.95], min_length=2, max_length=2)

@@ -24,7 +24,7 @@ def log_table(logger: WandbLogger | None, key: str, rows: Sequence[Mapping[str, 
 def log_trees(logger: WandbLogger | None, trees: Sequence[Mapping[str, Any]]) -> None:
     """Logs search trees, `{"problem", "search", "nodes": [...]}` each, as the table `search/trees`."""
     rows = [
-        {"problem": tree.get("problem"), "search": tree.get("search"), **{c: node.get(c) for c in NODE_COLUMNS}}
+        {**{k: v for k, v in tree.items() if k != "nodes"}, **{c: node.get(c) for c in NODE_COLUMNS}}
         for tree in trees
         for node in tree.get("nodes", ())
     ]

@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from o1kit.functional.noise import derive
 from o1kit.engines.torch.prefix_cache import PrefixCache
 from o1kit.engines.torch.row_cache import RowCache
 from o1kit.engines.torch.rows import Rows
 from o1kit.errors import DataError
+from o1kit.functional.noise import derive
 from o1kit.models.language_model import LanguageModel
 from o1kit.protocols import Sampling
 from o1kit.types import Completion, Finish, Usage
@@ -135,9 +135,11 @@ class TorchEngine:
     def _fail(self, error: Exception) -> None:
         """Hands the error to every waiter and starts afresh."""
         requests = [*self._waiting, *(request for request, _ in self._slots)]
-        for future in [*(r.future for r in requests), *(r.future for r in self._scores)]:
+        futures: list[asyncio.Future[Any]] = [r.future for r in requests]
+        futures.extend(r.future for r in self._scores)
+        for future in futures:
             if not future.done():
-                future.set_exception(error)  # type: ignore[attr-defined]
+                future.set_exception(error)
         self._waiting.clear()
         self._scores.clear()
         self._slots.clear()

@@ -15,6 +15,7 @@ from o1kit.models.language_model import LanguageModel
 from o1kit.models.load import load_directory
 from o1kit.protocols import StageInputs, StepReward
 from o1kit.report.results import Answer, ResultRow
+from o1kit.report.tree import tree_record
 from o1kit.rewards.pool import ScoringPool
 from o1kit.rewards.prm import PrmReward, ValueHeadReward
 from o1kit.rewards.verifier import Verifier
@@ -23,7 +24,7 @@ from o1kit.stages.evaluate.config import EvaluateConfig
 from o1kit.stages.evaluate.shared import SharedSamples, SharedScores
 from o1kit.stages.rollout import build_engine, build_policy, run_all
 from o1kit.tasks.suite import Suite
-from o1kit.types import Problem, SearchResult, TreeNode, Usage
+from o1kit.types import Problem, SearchResult, Usage
 
 NUM_TREES = 3
 """Search trees of each policy and split that are kept for the report."""
@@ -108,7 +109,8 @@ class EvaluateModule(L.LightningModule):
         self.log(f"eval/{policy}/{split}/{row.search}", row.accuracy, batch_size=1)
         for problem, result in list(zip(problems, results, strict=True))[:NUM_TREES]:
             if result.tree:
-                self.trees.append(_tree(policy, split, problem, result.tree))
+                record = tree_record(problem.prompt, row.search, result.tree)
+                self.trees.append({"policy": policy, "split": split, **record})
 
     def _marks(self, problems: Sequence[Problem], results: Sequence[SearchResult]) -> list[float]:
         """Mean mark of each problem's answers."""
@@ -145,12 +147,3 @@ class EvaluateModule(L.LightningModule):
             model, tokenizer = load_directory(self.inputs.artifacts[name].directory)
             self._loaded[name] = (model.to(self.device).eval(), PromptTemplate(tokenizer))
         return self._loaded[name]
-
-
-def _tree(policy: str, split: str, problem: Problem, nodes: Sequence[TreeNode]) -> dict[str, Any]:
-    return {
-        "policy": policy,
-        "split": split,
-        "problem": problem.prompt,
-        "nodes": [{name: getattr(node, name) for name in TreeNode.__slots__} for node in nodes],
-    }

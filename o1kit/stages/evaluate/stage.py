@@ -8,6 +8,7 @@ from typing import Any
 
 from o1kit.protocols import BuiltStage, StageInputs
 from o1kit.report.results import FILE, Results, write_results
+from o1kit.report.tree import write_trees
 from o1kit.stages.evaluate.config import EvaluateConfig
 from o1kit.stages.evaluate.data import EvaluateData
 from o1kit.stages.evaluate.module import EvaluateModule
@@ -24,8 +25,9 @@ class EvaluateStage:
         return BuiltStage(module, EvaluateData(config), "test", {}, phases="search")
 
     def export(self, built: BuiltStage, directory: Path) -> Mapping[str, Any]:
-        """`results.json`: the rows of the table and the answers to the questions asked."""
+        """`results.json` (the rows of the table, the answers to the questions asked) and a few search trees."""
         assert isinstance(built.module, EvaluateModule)
         module = built.module
         write_results(directory / FILE, Results(module.inputs.recipe.name, tuple(module.rows), tuple(module.asked)))
+        write_trees(directory, module.trees)
         return {"rows": len(module.rows)}

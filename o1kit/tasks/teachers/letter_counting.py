@@ -1,4 +1,4 @@
-"""Counting a letter in a text, three letters at a time, with the running total after each three."""
+"""Counting a letter in a text, word by word, with the running count behind each hit."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import cast
 from o1kit.tasks.teachers.chain import ANSWER, PHRASES, Mistake, write_chain
 from o1kit.types import GroundTruth
 
-CHUNK = 3
+COUNTS = tuple(f"({n})" for n in range(1, 40))
 
 
 class LetterCountingTeacher:
-    """`strawberry` with target r becomes `str1awb1err3y3`; the next word goes on from 3. Case does not matter."""
+    """`strawberry` with target r becomes `str(1)awber(2)r(3)y=3`; the next word goes on from 3. Case is ignored."""
 
-    phrases = (*PHRASES, 'How many times does the letter "', '" appear in the text: "', '"?')
+    phrases = (*PHRASES, *COUNTS, 'How many times does the letter "', '" appear in the text: "', '"?')
 
     def trace(self, truth: GroundTruth, prompt: str, mistakes: Sequence[Mistake], seed: int) -> list[str]:
         """One step a word, then the answer."""
@@ -32,14 +32,16 @@ class LetterCountingTeacher:
 
 
 def count(word: str, target: str, total: int, rng: Random | None) -> tuple[str, int]:
-    """The word with running totals, and the last of them; with `rng`, one chunk is miscounted by one."""
-    chunks = [word[i : i + CHUNK] for i in range(0, len(word), CHUNK)]
-    spoiled = rng.randrange(len(chunks)) if rng is not None else -1
+    """The word with the running count behind each hit, and the count; `rng` misses a hit or sees one too many."""
+    hits = {i for i, letter in enumerate(word) if letter.lower() == target}
+    if rng is not None:
+        missed = bool(hits) and (rng.random() < 0.7 or len(hits) == len(word))
+        others = sorted(hits) if missed else [i for i in range(len(word)) if i not in hits]
+        hits ^= {rng.choice(others)}
     text = []
-    for i, chunk in enumerate(chunks):
-        hits = chunk.lower().count(target)
-        if i == spoiled and rng is not None:
-            hits += -1 if hits and rng.random() < 0.7 else 1
-        total += hits
-        text.append(f"{chunk}{total}")
-    return "".join(text), total
+    for i, letter in enumerate(word):
+        text.append(letter)
+        if i in hits:
+            total += 1
+            text.append(f"({total})")
+    return f"{''.join(text)}={total}", total

@@ -1,0 +1,66 @@
+"""`compile_recipe`: a recipe as a plan of stages with named inputs and fingerprints. Pure: no disk, no network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from o1kit.recipe.references import references
+from o1kit.recipe.schema import Recipe
+
+FORMAT = 1
+"""Raised when stages computed by an earlier o1kit must not be re-used."""
+NEUTRAL = {"checkpoint_every"}
+"""Fields of a stage that do not change what it computes."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStage:
+    """A stage, the earlier ones it is built from, and a name for exactly what it computes."""
+
+    name: str
+    kind: str
+    config: Any
+    inputs: tuple[str, ...]
+    fingerprint: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a recipe does, in order."""
+
+    recipe: Recipe
+    stages: tuple[PlannedStage, ...]
+
+
+def compile_recipe(recipe: Recipe) -> Plan:
+    """The plan of a checked recipe.
+
+    A fingerprint covers the stage's section, all it is computed from (model, problems, engine, seed) and the
+    fingerprints of its inputs, so a change reaches every stage that depends on it and no other.
+    """
+    shared = recipe.model_dump(mode="json", include={"model", "tasks", "engine", "seed"})
+    prints: dict[str, str] = {}
+    stages = []
+    for config in recipe.stages:
+        inputs = tuple(dict.fromkeys(reference.stage for reference in references(config)))
+        section = config.model_dump(mode="json", exclude=NEUTRAL)
+        content = {"format": FORMAT, "shared": shared, "stage": section, "inputs": {n: prints[n] for n in inputs}}
+        prints[config.name] = digest(content)
+        seed = stage_seed(recipe.seed, config.name)
+        stages.append(PlannedStage(config.name, config.kind, config, inputs, prints[config.name], seed))
+    return Plan(recipe, tuple(stages))
+
+
+def digest(content: Any) -> str:
+    """SHA-256 of the content as canonical JSON, in hexadecimal."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def stage_seed(seed: int, name: str) -> int:
+    """A seed below 2**63 for one stage; a stage keeps it when others come or go."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big") >> 1

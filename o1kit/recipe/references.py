@@ -1,0 +1,141 @@
+"""What one part of a recipe says about another: stage references, splits, and settings that must fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from o1kit.models.config import ScratchModelConfig
+from o1kit.recipe.schema import Recipe
+from o1kit.recipe.source import Path, Source
+from o1kit.registry import suggestion
+from o1kit.rewards.config import MixtureConfig, PrmRewardConfig
+from o1kit.search.config import BestOfNConfig, MctsConfig, SearchConfig
+from o1kit.stages.evaluate.config import EvaluateConfig
+from o1kit.stages.ppo.config import PpoConfig
+from o1kit.stages.prm.config import PrmConfig
+from o1kit.stages.sft.config import SftConfig
+
+POLICIES = ("sft", "ppo")
+JUDGES = ("prm",)
+
+
+class Reference(NamedTuple):
+    """One stage names another: where (within its section), which, and of what kinds it must be."""
+
+    path: Path
+    stage: str
+    kinds: tuple[str, ...]
+
+
+def references(stage: Any) -> list[Reference]:
+    """The earlier stages that a stage's section names, in the order of its fields."""
+    match stage:
+        case SftConfig(policy=str(policy)):
+            return [Reference(("policy",), policy, POLICIES)]
+        case PrmConfig():
+            return [Reference(("policy",), stage.policy, POLICIES)]
+        case PpoConfig():
+            found = [Reference(("policy",), stage.policy, POLICIES), *_reward_models(stage)]
+            return found + ([Reference(("prm",), stage.prm, JUDGES)] if stage.prm is not None else [])
+        case EvaluateConfig():
+            found = [Reference(("policies", i), name, POLICIES) for i, name in enumerate(stage.policies)]
+            return found + ([Reference(("prm",), stage.prm, JUDGES)] if stage.prm is not None else [])
+    return []
+
+
+def _reward_models(stage: PpoConfig) -> Iterator[Reference]:
+    if isinstance(stage.reward, PrmRewardConfig):
+        yield Reference(("reward", "model"), stage.reward.model, JUDGES)
+    elif isinstance(stage.reward, MixtureConfig):
+        for i, part in enumerate(stage.reward.of):
+            if isinstance(part, PrmRewardConfig):
+                yield Reference(("reward", "of", i, "model"), part.model, JUDGES)
+
+
+def check(recipe: Recipe, source: Source) -> None:
+    """Adds a fault for everything that does not fit together."""
+    _check_model(recipe, source)
+    if "train" not in recipe.tasks:
+        source.fault(("tasks",), "needs a split `train`: the problems that stages learn from.", key=True)
+    _check_stages(recipe, source)
+    for i, stage in enumerate(recipe.stages):
+        if isinstance(stage, PpoConfig):
+            _check_search(stage.search, ("stages", i, "search"), stage.prm, source)
+        if isinstance(stage, EvaluateConfig):
+            _check_evaluation(recipe, stage, i, source)
+
+
+def _check_model(recipe: Recipe, source: Source) -> None:
+    model = recipe.model
+    if not isinstance(model, ScratchModelConfig):
+        return
+    if model.hidden_size % (2 * model.num_heads):
+        text = f"must be an even multiple of num_heads ({model.num_heads}), got {model.hidden_size}."
+        source.fault(("model", "hidden_size"), text)
+    if model.num_heads % model.num_kv_heads:
+        divisors = [n for n in range(1, model.num_heads + 1) if model.num_heads % n == 0]
+        choice = ", ".join(map(str, divisors))
+        source.fault(("model", "num_kv_heads"), f"must divide num_heads ({model.num_heads}). Choose one of: {choice}.")
+
+
+def _check_stages(recipe: Recipe, source: Source) -> None:
+    kinds: dict[str, str] = {}
+    names = [stage.name for stage in recipe.stages]
+    for i, stage in enumerate(recipe.stages):
+        for reference in references(stage):
+            _check_reference(reference, ("stages", i), stage.name, kinds, names, source)
+        if stage.name in kinds:
+            source.fault(("stages", i, "name"), f"{stage.name!r} is already the name of an earlier stage. Rename one.")
+        kinds[stage.name] = stage.kind
+
+
+def _check_reference(
+    reference: Reference, where: Path, stage: str, earlier: dict[str, str], names: list[str], source: Source
+) -> None:
+    path, name = (*where, *reference.path), reference.stage
+    fitting = [known for known, kind in earlier.items() if kind in reference.kinds]
+    if name == stage:
+        source.fault(path, f"a stage cannot refer to itself.{_choices(name, fitting, reference)}")
+    elif name not in names:
+        source.fault(path, f"there is no stage {name!r}.{_choices(name, fitting, reference)}")
+    elif name not in earlier:
+        source.fault(path, f"stage {name!r} comes later: stages run in order. Move it up, or refer to an earlier one.")
+    elif earlier[name] not in reference.kinds:
+        wanted = " or ".join(reference.kinds)
+        text = f"stage {name!r} is of kind {earlier[name]}, {wanted} is needed."
+        source.fault(path, text + _choices(name, fitting, reference))
+
+
+def _choices(name: str, fitting: list[str], reference: Reference) -> str:
+    if fitting:
+        return suggestion(name, fitting)
+    return f" Add a stage of kind {' or '.join(reference.kinds)} before this one."
+
+
+def _check_search(search: SearchConfig, path: Path, prm: str | None, source: Source) -> None:
+    judged = (isinstance(search, MctsConfig) and search.leaf_value == "prm") or (
+        isinstance(search, BestOfNConfig) and search.select != "majority"
+    )
+    if judged and prm is None:
+        text = f"{search.kind} needs a reward that judges steps. Set `prm` in this stage to the name of a prm stage"
+        other = "leaf_value: value_head" if isinstance(search, MctsConfig) else "select: majority"
+        source.fault(path, f"{text}, or `{other}` here.")
+
+
+def _check_evaluation(recipe: Recipe, stage: EvaluateConfig, i: int, source: Source) -> None:
+    for j, split in enumerate(stage.splits):
+        if split not in recipe.tasks:
+            text = f"there is no split {split!r} in tasks.{suggestion(split, list(recipe.tasks))}"
+            source.fault(("stages", i, "splits", j), text)
+    kinds = {other.name: other.kind for other in recipe.stages}
+    for j, search in enumerate(stage.searches):
+        path = ("stages", i, "searches", j)
+        _check_search(search, path, stage.prm, source)
+        if search in stage.searches[:j]:
+            source.fault(path, "the same search is listed twice. Remove one.")
+        if isinstance(search, MctsConfig) and search.leaf_value == "value_head":
+            without = [name for name in stage.policies if kinds.get(name, "ppo") != "ppo"]
+            if without:
+                text = f"only ppo stages have a value head, and {without[0]!r} is of kind {kinds[without[0]]}."
+                source.fault((*path, "leaf_value"), f"{text} Use `leaf_value: prm`, or list it in another evaluation.")

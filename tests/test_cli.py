@@ -1,0 +1,96 @@
+"""The command line as a user meets it: real processes, exit codes, and no torch before `run`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.recipe.test_loader import GOOD
+
+NO_TORCH = """
+import sys
+from o1kit.cli import main
+code = main(sys.argv[1:])
+heavy = {"torch", "lightning", "transformers", "peft", "datasets", "wandb", "numpy", "reasoning_gym"} & set(sys.modules)
+assert not heavy, heavy
+sys.exit(code)
+"""
+
+
+def o1kit(*arguments: object, code: str | None = None) -> subprocess.CompletedProcess[str]:
+    start = [sys.executable, "-c", code] if code else [sys.executable, "-m", "o1kit"]
+    return subprocess.run([*start, *map(str, arguments)], capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "good.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+@pytest.mark.parametrize("command", ["validate", "plan"])
+def test_checking_and_planning_import_nothing_heavy(command: str, recipe: Path) -> None:
+    done = o1kit(command, recipe, code=NO_TORCH)
+    assert done.returncode == 0, done.stderr
+    assert "sft" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["schema", "plugins"])
+def test_schema_and_plugins_import_nothing_heavy(command: str) -> None:
+    done = o1kit(command, code=NO_TORCH)
+    assert done.returncode == 0, done.stderr
+    assert "mcts" in done.stdout
+
+
+def test_help_and_version() -> None:
+    assert "validate" in o1kit("--help").stdout
+    assert o1kit("--version").stdout.startswith("o1kit 0.")
+
+
+def test_schema_is_json() -> None:
+    assert json.loads(o1kit("schema").stdout)["title"] == "Recipe"
+
+
+def test_plan_as_json(recipe: Path) -> None:
+    rows = json.loads(o1kit("plan", recipe, "--json").stdout)
+    assert [row["stage"] for row in rows] == ["sft", "prm", "ppo", "eval"]
+    assert {row["state"] for row in rows} == {"to do"}
+
+
+def test_a_wrong_recipe_gives_code_2_and_no_traceback(recipe: Path) -> None:
+    recipe.write_text(GOOD.replace("steps: 5", "stepz: 5"))
+    done = o1kit("run", recipe)
+    assert done.returncode == 2
+    assert f"{recipe}:18:5: stages[0].stepz: unknown key 'stepz'. Did you mean 'steps'?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_recipe_gives_code_2() -> None:
+    done = o1kit("validate", "nowhere.yaml")
+    assert done.returncode == 2
+    assert "no such file" in done.stderr
+
+
+def test_an_unknown_stage_gives_code_2(recipe: Path, tmp_path: Path) -> None:
+    done = o1kit("run", recipe, "--runs-dir", tmp_path / "runs", "--stage", "sfft")
+    assert done.returncode == 2
+    assert "Did you mean 'sft'?" in done.stderr
+
+
+def test_an_unwritable_folder_gives_code_3(recipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = o1kit("run", recipe, "--runs-dir", tmp_path / "file" / "runs")
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+
+
+def test_missing_data_gives_code_4(recipe: Path, tmp_path: Path) -> None:
+    done = o1kit("run", recipe, "--runs-dir", tmp_path / "runs")
+    assert done.returncode == 4, done.stderr
+    assert "y.jsonl" in done.stderr
+    assert "Traceback" not in done.stderr
