@@ -1,0 +1,94 @@
+"""Teachers: a clean chain reaches the answer that reasoning_gym's own scorer accepts; mistakes are what they claim."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from o1kit.engines.policy import PromptTemplate
+from o1kit.models.tokenizer import build_char_tokenizer
+from o1kit.registry import lookup
+from o1kit.tasks.config import ReasoningGymConfig, SplitConfig
+from o1kit.tasks.suite import Suite, build_suite
+from o1kit.tasks.teachers.chain_sum import work
+from o1kit.tasks.teachers.letter_counting import count
+from o1kit.tasks.teachers.spell_backward import SpellBackwardTeacher
+from o1kit.types import GroundTruth
+
+PARAMS: dict[str, dict[str, Any]] = {
+    "letter_counting": {"min_words": 1, "max_words": 6},
+    "chain_sum": {"min_terms": 2, "max_terms": 5, "min_digits": 1, "max_digits": 3},
+    "spell_backward": {"min_word_len": 3, "max_word_len": 10},
+}
+NUM = 200
+
+
+def suite(generator: str) -> Suite:
+    source = ReasoningGymConfig(kind="reasoning_gym", generator=generator, params=PARAMS[generator])
+    return build_suite({"train": SplitConfig(num_problems=NUM, sources=[source])}, 3, Path())
+
+
+def chains(generator: str, *mistakes: str) -> list[tuple[list[str], bool]]:
+    """The chain of every problem, and whether its answer is right."""
+    problems = suite(generator)
+    teacher = lookup("teachers", generator)()
+    found = []
+    for i, problem in enumerate(problems.problems("train")):
+        steps = teacher.trace(problems.truth(problem), problem.prompt, mistakes, i)
+        answer = PromptTemplate.answer("".join(steps))
+        found.append((steps, problems.score(problem, answer).value == 1.0))
+    return found
+
+
+@pytest.mark.parametrize("generator", PARAMS)
+def test_clean_chains_are_right(generator: str) -> None:
+    assert all(right for _, right in chains(generator))
+    assert not any("wait" in step for steps, _ in chains(generator) for step in steps)
+
+
+@pytest.mark.parametrize("generator", PARAMS)
+def test_noticed_mistakes_are_repaired(generator: str) -> None:
+    found = chains(generator, "noticed")
+    assert all(right for _, right in found)
+    assert all(sum("wait" in step for step in steps) == 1 for steps, _ in found)
+    for steps, _ in found:
+        wrong = next(i for i, step in enumerate(steps) if "wait" in step)
+        assert steps[wrong].split(" wait")[0] != steps[wrong + 1].split(" ok")[0], "the repeated step must differ"
+
+
+@pytest.mark.parametrize("generator", PARAMS)
+def test_unnoticed_mistakes_spoil_the_answer(generator: str) -> None:
+    found = chains(generator, "unnoticed")
+    assert not any(right for _, right in found)
+    assert not any("wait" in step for steps, _ in found for step in steps)
+
+
+@pytest.mark.parametrize("generator", PARAMS)
+def test_chains_survive_the_tokenizer(generator: str) -> None:
+    teacher = lookup("teachers", generator)()
+    template = PromptTemplate(build_char_tokenizer(teacher.phrases))
+    for steps, _ in chains(generator, "noticed")[:50]:
+        text = "".join(steps)
+        assert template.decode(template.encode(text)) == text
+
+
+def test_strawberry() -> None:
+    assert count("strawberry", "r", 0, None) == ("str(1)awber(2)r(3)y=3", 3)
+    assert count("Rare", "r", 3, None) == ("R(4)ar(5)e=5", 5)
+
+
+@pytest.mark.parametrize("a", range(-120, 121, 7))
+@pytest.mark.parametrize("b", [0, 1, 9, 10, 47, 99, 130])
+@pytest.mark.parametrize("sign", ["+", "-"])
+def test_sums_worked_by_columns_equal_arithmetic(a: int, b: int, sign: str) -> None:
+    text, total = work(str(a), sign, str(b), None)
+    assert int(total) == (a + b if sign == "+" else a - b)
+    assert text.endswith(f";{total}")
+
+
+def test_spelling_takes_chunks_from_the_end() -> None:
+    truth = GroundTruth("x", "edahsnu", {"metadata": {"word": "unshade"}})
+    steps = SpellBackwardTeacher().trace(truth, "", [], 0)
+    assert steps == ["ade>eda ok\n", "nsh>hsn ok\n", "u>u ok\n", "So the answer is edahsnu"]
