@@ -13,6 +13,8 @@ Targets, and the allowance for the noise of one seed (500 and 300 problems: one 
     SFT on harder, 8 samples: weighted vote over pass@1         8 points    6 points
     the strawberry question is answered 3                       yes         yes
     wall time (with --seconds)                                  480 s       600 s
+    peak memory of any stage                                    4 GB        4 GB
+    replay buffer's share of the PPO stage's wall time          1 %         1 %
 
 The time allowance covers a shared machine; start-up of `make` is part of it.
 """
@@ -20,6 +22,7 @@ The time allowance covers a shared machine; start-up of `make` is part of it.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -68,9 +71,20 @@ def gates(results: Results, names: argparse.Namespace) -> list[Gate]:
         ("weighted - pass@1, harder", difference(weighted, single), 0.08 - NOISE, 1.0),
         ("strawberry answered 3", float(strawberry[-1] == "3") if strawberry else None, 1.0, 1.0),
     ]
+    found.extend(stage_gates(names.results.parent, names.ppo))
     if names.seconds is not None:
         found.append(("wall time, s", names.seconds, 0.0, 600.0))
     return found
+
+
+def stage_gates(run: Path, ppo: str) -> list[Gate]:
+    """What the stages' `done.json` files say about memory and time."""
+    done = {path.parent.name: json.loads(path.read_text()) for path in run.glob("*/done.json")}
+    memory = [float(stage["peak_memory_mb"]) for stage in done.values() if stage.get("peak_memory_mb")]
+    stage = done.get(ppo, {})
+    spent = stage.get("summary", {}).get("replay_seconds")
+    share = None if spent is None else spent / stage["seconds"]
+    return [("peak memory, MB", max(memory, default=None), 0, 4096), ("replay share of PPO time", share, 0, 0.01)]
 
 
 def passed(gate: Gate) -> bool:
@@ -86,9 +100,9 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="wall time of the run")
     parser.add_argument("--sft", default="sft")
     parser.add_argument("--ppo", default="ppo")
-    parser.add_argument("--sample", default="sample")
+    parser.add_argument("--sample", default="pass@1")
     parser.add_argument("--majority", default="majority@8")
-    parser.add_argument("--weighted", default="weighted@8")
+    parser.add_argument("--weighted", default="prm_vote@8")
     return parser.parse_args(argv)
 
 

@@ -81,7 +81,7 @@ def newest(directory: Path) -> tuple[Path, int] | None:
 
 
 class Checkpoints(Callback):
-    """Saves every `every` optimizer steps, or after each epoch for stages that collect new data in each.
+    """Saves every `every` optimizer steps; a stage that collects new data for each epoch, at the ends of epochs only.
 
     Its own state is the random state of Python, numpy and torch, so that lies in every checkpoint. A loader made anew
     for every epoch must bring its own `generator`: Lightning iterates over it once less in the first continued epoch.
@@ -111,9 +111,10 @@ class Checkpoints(Callback):
         self.interrupt.leave()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Saves after an epoch that had data of its own."""
+        """Saves between epochs that have data of their own, when it is time or the run is interrupted."""
         if collects_each_epoch(trainer):
-            self._save(trainer)
+            if self.interrupt.signal or trainer.global_step - self._saved >= self.every:
+                self._save(trainer)
             self.interrupt.leave()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,16 +35,18 @@ from o1kit.artifacts import (
     preflight,
     read_artifact,
     read_done,
+    sha256_of,
     write_atomic,
     write_done,
     write_json,
 )
-from o1kit.cpu import tune_process
+from o1kit.cpu import peak_memory_mb, tune_process
 from o1kit.errors import EnvironmentFailure, RecipeError
 from o1kit.protocols import Artifact, BuiltStage, StageInputs
 from o1kit.report import results as results_file
 from o1kit.report.table import cells, headings, print_report
 from o1kit.report.tree import read_trees
+from o1kit.tasks.suite import build_suite
 from o1kit.tracking.jsonl import METRICS, ROLLOUTS, JsonlFile
 from o1kit.tracking.progress import Display, duration, use
 
@@ -132,6 +135,20 @@ class _Run:
     interrupt: Interrupt
     finished: dict[str, Artifact] = field(default_factory=dict)
 
+    @cached_property
+    def data(self) -> dict[str, str]:
+        """Hashes of the files that problems are read from: what they hold decides what is trained."""
+        paths = {s.path for split in self.plan.recipe.tasks.values() for s in split.sources if s.kind == "jsonl"}
+        files = {path: self.recipe_directory / path for path in sorted(paths)}
+        return {path: sha256_of(file) if file.is_file() else "" for path, file in files.items()}
+
+    @cached_property
+    def problems_checked(self) -> bool:
+        """True; looking at it makes sure once that every source of problems works, before anything expensive."""
+        recipe = self.plan.recipe
+        build_suite(recipe.tasks, recipe.seed, self.recipe_directory).check()
+        return True
+
     def stage(self, stage: PlannedStage, *, selected: bool) -> None:
         """Runs one stage unless it is finished; an unselected one is only looked at."""
         directory = self.directory / stage.name
@@ -156,15 +173,16 @@ class _Run:
     def _identity(self, stage: PlannedStage) -> dict[str, Any]:
         """What makes a stage's folder the right one: its fingerprint, and the very weights it was built on."""
         inputs = {name: digest(self.finished[name].directory) for name in stage.inputs}
-        return {"fingerprint": stage.fingerprint, "inputs": inputs}
+        return {"fingerprint": stage.fingerprint, "inputs": inputs, "data": self.data}
 
     def _current(self, stage: PlannedStage, directory: Path) -> bool:
         done = read_done(directory) or {}
-        return {key: done.get(key) for key in ("fingerprint", "inputs")} == self._identity(stage)
+        return {key: done.get(key) for key in ("fingerprint", "inputs", "data")} == self._identity(stage)
 
     def _execute(self, stage: PlannedStage, directory: Path) -> Artifact:
         """Trains, exports, and marks the stage as done."""
         started = time.monotonic()
+        assert self.problems_checked
         identity = self._identity(stage)
         self._prepare(stage, directory, identity)
         artifacts = {name: self.finished[name] for name in stage.inputs}
@@ -192,7 +210,9 @@ class _Run:
             stage.kind,
             stage.fingerprint,
             inputs=identity["inputs"],
+            data=identity["data"],
             seconds=round(seconds, 1),
+            peak_memory_mb=peak_memory_mb(),
             summary=summary,
         )
         shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)

@@ -24,7 +24,8 @@ def build_trainer(
 ) -> Trainer:
     """The Trainer of a stage that writes to `directory`."""
     options = dict(built.trainer)
-    options.setdefault("log_every_n_steps", 1 if options.get("reload_dataloaders_every_n_epochs") else 10)
+    often = bool(options.get("reload_dataloaders_every_n_epochs"))
+    options.setdefault("log_every_n_steps", 1 if often else max(1, min(10, options.get("max_steps", 100) // 10)))
     callbacks = [
         FiniteLoss(),
         TrainingProgress(built.phases or "step"),
@@ -71,6 +72,9 @@ def require_complete(trainer: Trainer, name: str) -> None:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silences the advice of libraries that does not apply here; real warnings still show."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
     for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings():

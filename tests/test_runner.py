@@ -15,7 +15,8 @@ import torch
 
 from o1kit import artifacts, registry, runner
 from o1kit.artifacts import load_weights, read_artifact, read_done
-from o1kit.errors import DivergedError, EnvironmentFailure, O1kitError, RecipeError, ResourceError
+from o1kit.errors import DataError, DivergedError, EnvironmentFailure, O1kitError, RecipeError, ResourceError
+from o1kit.tasks.config import JsonlConfig, SplitConfig
 from tests import toy
 
 ROOT = Path(__file__).parents[1]
@@ -243,3 +244,27 @@ def test_wandb_offline_writes_one_run_a_stage(tmp_path: Path, monkeypatch: pytes
     assert all(b"toy/" in file.read_bytes() for file in files)
     assert b"eval/table" in files[1].read_bytes() + files[0].read_bytes()
     assert b"search/trees" in files[1].read_bytes() + files[0].read_bytes()
+
+
+def test_a_changed_data_file_runs_what_was_made_of_it_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows_file = tmp_path / "rows.jsonl"
+    split = SplitConfig(num_problems=1, sources=[JsonlConfig(kind="jsonl", path="rows.jsonl")])
+    recipe = toy.ToyRecipe(name="run", tasks={"train": split})
+    plan = toy.ToyPlan(recipe, (toy.stage("a"),))
+    rows_file.write_text('{"question": "1+1?", "answer": "2"}')
+    toy.run(plan, tmp_path)
+    toy.run(plan, tmp_path)
+    assert "a: already done" in capsys.readouterr().out
+    rows_file.write_text('{"question": "1+1?", "answer": "3"}')
+    toy.run(plan, tmp_path)
+    assert "a: done in" in capsys.readouterr().out
+
+
+def test_a_source_that_cannot_work_is_found_before_anything_runs(tmp_path: Path) -> None:
+    split = SplitConfig(num_problems=1, sources=[JsonlConfig(kind="jsonl", path="nowhere.jsonl")])
+    plan = toy.ToyPlan(toy.ToyRecipe(name="run", tasks={"train": split}), (toy.stage("a"),))
+    with pytest.raises(DataError, match=r"nowhere\.jsonl"):
+        toy.run(plan, tmp_path)
+    assert not (tmp_path / "run" / "a").exists()

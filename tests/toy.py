@@ -49,6 +49,8 @@ class ToyRecipe(Config):
     """What the runner needs to know of a recipe."""
 
     name: str
+    seed: int = 0
+    tasks: dict[str, Any] = {}
     tracking: TrackingConfig = TrackingConfig(wandb=WandbConfig(mode="disabled"))
 
 
@@ -192,6 +194,8 @@ def plan(*stages: ToyPlannedStage, name: str = "run", wandb: str = "disabled") -
 
 
 def stage(name: str, kind: str = "toy", *, inputs: tuple[str, ...] = (), **options: Any) -> ToyPlannedStage:
+    if kind == "toy_rounds":
+        options.setdefault("checkpoint_every", 2)  # the updates of one round
     config = ToyConfig(name=name, **options)
     ignored = {"kill_at", "kill_signal", "stop_short"}
     return ToyPlannedStage(name, kind, config, inputs, str(config.model_dump(exclude=ignored)))

@@ -24,3 +24,8 @@ def masked_normalize(x_BT: Tensor, mask_BT: Tensor, epsilon: float = 1e-6) -> Te
 def mean_per_sequence(x_BT: Tensor, mask_BT: Tensor) -> Tensor:
     """Mean over the counted tokens of each sequence, [B]."""
     return (x_BT * mask_BT).sum(dim=1) / mask_BT.sum(dim=1).clamp(min=1)
+
+
+def masked_scale(x_BT: Tensor, mask_BT: Tensor, epsilon: float = 1e-6) -> Tensor:
+    """x divided by its root mean square over the mask; 0 elsewhere. Unlike whitening it keeps every sign."""
+    return x_BT / (masked_mean(x_BT**2, mask_BT).sqrt() + epsilon) * mask_BT

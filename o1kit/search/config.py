@@ -50,7 +50,9 @@ class MctsConfig(Config):
     num_simulations: Count = 16
     """Leaf expansions a problem."""
     num_children: Count = 3
-    """Steps sampled when a node is expanded; equal texts are merged and their priors added."""
+    """Samples made when a node is expanded; equal steps are merged and their priors added."""
+    expand: Literal["step", "chain"] = "step"
+    """`step` samples one step a child; `chain` goes on to the end, so that every simulation finishes chains."""
     c_puct: NonNegative = 1.25
     """Exploration constant."""
     temperature: Positive = 1.0

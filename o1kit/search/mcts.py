@@ -2,8 +2,9 @@
 
     simulate:  select a leaf by PUCT -> expand it with sampled steps -> judge the new nodes -> back up
 
-A leaf's backed-up value is the mean of its new children's estimates, weighted with their priors; a finished chain
-backs up its own. Nothing here sees the ground truth.
+With `expand: step` a leaf gets sampled next steps, and backs up the mean of their estimates. With `expand: chain` it
+gets whole continuations, whose steps all become nodes (as in ReST-MCTS*, arXiv 2406.03816, and OmegaPRM, arXiv
+2406.06592), and backs up the mean of the estimates at their ends. Nothing here sees the ground truth.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from o1kit.functional.voting import best, weighted_vote
 from o1kit.protocols import Policy, StepReward
 from o1kit.search.config import MctsConfig
 from o1kit.search.noise import derive, dirichlet
-from o1kit.search.tree import Node, backup, export, hold
+from o1kit.search.tree import Node, backup, export, hold, share_priors
 from o1kit.types import Action, SearchResult, State, Trajectory, Usage
 
 
@@ -81,38 +82,59 @@ class _Tree:
         if leaf.state.terminal or len(leaf.state.actions) >= self.config.max_steps:
             backup(leaf, leaf.estimate)
             return
-        key = derive(self.key, leaf.id)
-        actions = await self.policy.propose(
-            leaf.state, self.config.num_children, key=key, temperature=self.config.temperature
-        )
-        self.usage += Usage(generated=sum(len(a.completion.token_ids) for a in actions))
-        children = self._attach(leaf, actions)
-        scores = await asyncio.gather(*(self.reward.score(child.state) for child in children))
-        self.usage += Usage(scored=sum(len(c.state.actions[-1].completion.token_ids) for c in children))
-        for child, score in zip(children, scores, strict=True):
-            child.estimate = score.value
-            child.step_scores = (*leaf.step_scores, score.value)
-        backup(leaf, sum(child.prior * child.estimate for child in children))
-
-    def _attach(self, leaf: Node, actions: Sequence[Action]) -> list[Node]:
-        """New children, equal texts merged: the prior is the share of the samples that had the text."""
-        counts: dict[str, int] = {}
-        first: dict[str, Action] = {}
-        for action in actions:
-            counts[action.text] = counts.get(action.text, 0) + 1
-            first.setdefault(action.text, action)
-        children = []
-        for text, action in first.items():
-            state = State(leaf.state.problem, leaf.state.prompt_ids, (*leaf.state.actions, action))
-            prior = counts[text] / len(actions)
-            children.append(Node(len(self.nodes), state, leaf, prior, count=counts[text]))
-            self.nodes.append(children[-1])
+        grow = self._grow_steps if self.config.expand == "step" else self._grow_chains
+        value = await grow(leaf, derive(self.key, leaf.id))
+        leaf.expanded = True
         if leaf.parent is None and self.config.root_noise > 0:
-            noise = dirichlet(derive(self.key, 0, 1), len(children))
-            for child, value in zip(children, noise, strict=True):
-                child.prior = (1 - self.config.root_noise) * child.prior + self.config.root_noise * value
-        leaf.children, leaf.expanded = children, True
-        return children
+            noise = dirichlet(derive(self.key, 0, 1), len(leaf.children))
+            for child, share in zip(leaf.children, noise, strict=True):
+                child.prior = (1 - self.config.root_noise) * child.prior + self.config.root_noise * share
+        backup(leaf, value)
+
+    async def _grow_steps(self, leaf: Node, key: int) -> float:
+        """Children by one step; the mean of their estimates."""
+        config = self.config
+        actions = await self.policy.propose(leaf.state, config.num_children, key=key, temperature=config.temperature)
+        self.usage += Usage(generated=sum(len(a.completion.token_ids) for a in actions))
+        for action in actions:
+            self._add(leaf, action)
+        share_priors(leaf)
+        scores = await asyncio.gather(*(self.reward.score(child.state) for child in leaf.children))
+        self.usage += Usage(scored=sum(len(c.state.actions[-1].completion.token_ids) for c in leaf.children))
+        for child, score in zip(leaf.children, scores, strict=True):
+            child.estimate, child.step_scores = score.value, (*leaf.step_scores, score.value)
+        return sum(child.prior * child.estimate for child in leaf.children)
+
+    async def _grow_chains(self, leaf: Node, key: int) -> float:
+        """Whole continuations; the mean of the estimates at their ends."""
+        config = self.config
+        states = await self.policy.complete(leaf.state, config.num_children, key=key, temperature=config.temperature)
+        unique = {state.token_ids: state for state in states}
+        scores = dict(zip(unique, await asyncio.gather(*map(self.reward.step_scores, unique.values())), strict=True))
+        given, done = len(leaf.state.token_ids), len(leaf.state.actions)
+        self.usage += Usage(generated=sum(len(s.token_ids) - given for s in states))
+        self.usage += Usage(scored=sum(len(ids) - given for ids in unique))
+        for state in states:
+            node, line = leaf, scores[state.token_ids]
+            for depth, action in enumerate(state.actions[done:], done):
+                child = self._add(node, action)
+                share_priors(node)
+                child.estimate, child.step_scores = line[depth], line[: depth + 1]
+                node = child
+        return sum(scores[state.token_ids][-1] for state in states) / len(states)
+
+    def _add(self, parent: Node, action: Action) -> Node:
+        """The child for a sampled step: a new one, or the one that has the same text."""
+        for child in parent.children:
+            if child.state.actions[-1].text == action.text:
+                child.count += 1
+                return child
+        before = parent.state
+        state = State(before.problem, before.prompt_ids, (*before.actions, action))
+        child = Node(len(self.nodes), state, parent)
+        parent.children.append(child)
+        self.nodes.append(child)
+        return child
 
     # ---- decide --------------------------------------------------------------------------------------------------
 

@@ -45,6 +45,13 @@ def backup(leaf: Node, value: float) -> None:
         node = node.parent
 
 
+def share_priors(parent: Node) -> None:
+    """Priors of the children: the share of the samples that each of them stands for."""
+    total = sum(child.count for child in parent.children)
+    for child in parent.children:
+        child.prior = child.count / total
+
+
 def hold(leaf: Node) -> None:
     """Virtual loss: until `backup`, every node from the leaf to the root counts one more visit, of value zero."""
     node: Node | None = leaf

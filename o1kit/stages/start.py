@@ -6,6 +6,7 @@ from typing import Any
 
 from o1kit import registry
 from o1kit.engines.policy import PromptTemplate
+from o1kit.errors import DataError
 from o1kit.models.config import ScratchModelConfig
 from o1kit.models.language_model import LanguageModel
 from o1kit.models.load import add_lora, build_scratch, load_directory, load_hf
@@ -33,7 +34,28 @@ def starting_model(inputs: StageInputs, policy: str | None, suite: Suite) -> tup
         model = build_scratch(inputs.recipe.model, tokenizer, inputs.seed)
     else:
         model, tokenizer = load_hf(inputs.recipe.model)
-    return model, PromptTemplate(tokenizer)
+    template = PromptTemplate(tokenizer)
+    if policy is None:
+        check_prompts(suite, template, model.context_length)
+    return model, template
+
+
+def check_prompts(suite: Suite, template: PromptTemplate, context: int) -> None:
+    """Makes sure that every prompt of every split leaves room for an answer, before anything is trained.
+
+    Raises:
+        DataError: one does not.
+    """
+    for split in suite.splits:
+        for problem in suite.problems(split):
+            if len(problem.prompt) < context // 2:  # a token has at least one character
+                continue
+            length = len(template.prompt(problem))
+            if length >= context:
+                raise DataError(
+                    f"problem {problem.id}: its prompt has {length} tokens and does not fit the model's context of "
+                    f"{context}. Raise model.context_length or make the problems smaller."
+                )
 
 
 def trainable(model: LanguageModel, inputs: StageInputs) -> LanguageModel:

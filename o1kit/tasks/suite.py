@@ -31,6 +31,11 @@ class Suite:
         self._origins: dict[str, Source] = {}
         self._splits: dict[str, tuple[Problem, ...]] = {}
 
+    @property
+    def splits(self) -> list[str]:
+        """Names of all splits."""
+        return list(self._tasks)
+
     def check(self) -> None:
         """Raises RecipeError or DataError for a source that cannot work; generates nothing."""
         for sources in self._sources.values():

@@ -36,12 +36,14 @@ def label(config: SearchConfig) -> str:
         case "greedy":
             return "greedy"
         case "sample":
-            return "sample (pass@1)"
+            return "pass@1"
         case "best_of_n":
-            name = {"majority": "majority", "best": "PRM best", "weighted": "PRM-weighted vote"}[config.select]
-            return f"{name}@{config.num_samples}"
+            name = {"majority": "majority", "best": "prm_best", "weighted": "prm_vote"}[config.select]
+            judged = "" if config.select == "majority" or config.aggregate == "min" else f" ({config.aggregate})"
+            return f"{name}@{config.num_samples}{judged}"
         case "mcts":
-            return f"mcts {config.leaf_value} {config.num_simulations}x{config.num_children} ({config.select})"
+            judged = "" if config.leaf_value == "prm" else f" {config.leaf_value}"
+            return f"mcts {config.num_simulations}x{config.num_children} {config.expand}{judged} ({config.select})"
 
 
 class EvaluateModule(L.LightningModule):

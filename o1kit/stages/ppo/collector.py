@@ -10,9 +10,10 @@ import torch
 
 from o1kit import registry
 from o1kit.engines.policy import LanguagePolicy, PromptTemplate
-from o1kit.functional.advantages import gae
+from o1kit.functional.advantages import Advantages, gae
 from o1kit.functional.logprobs import token_logprobs
 from o1kit.functional.noise import derive
+from o1kit.functional.tree_values import tree_values
 from o1kit.models.language_model import LanguageModel
 from o1kit.protocols import StepReward
 from o1kit.rewards.config import MixtureConfig, PrmRewardConfig, RewardConfig, VerifierConfig
@@ -100,30 +101,34 @@ class Collector:
     def _experiences(self, result: SearchResult, rewards: Sequence[Sequence[float]], version: int) -> list[Experience]:
         """Chains with their advantages; weighted with the policy's probability of each, so that on average a
         problem's chains count as if they had been sampled on their own, however the tree was grown."""
-        chains = [[c for a in t.state.actions for c in (a.completion,)] for t in result.trajectories]
-        width = max(len(r) for r in rewards)
+        chains = [[a.completion for a in t.state.actions] for t in result.trajectories]
         values = [[v for c in chain for v in c.values] for chain in chains]
+        loss = self.config.loss
+        tree = loss.baseline == "tree"
+        baselines = _tree_baselines(result, rewards, loss.prior_strength) if tree else values
+        advantages, _ = self._gae(rewards, baselines)
+        _, returns = self._gae(rewards, values)
+        total = sum(t.prior for t in result.trajectories)
+        return [
+            Experience(
+                prompt_ids=trajectory.state.prompt_ids,
+                token_ids=tuple(t for c in chain for t in c.token_ids),
+                old_logprobs=tuple(p for c in chain for p in c.logprobs),
+                ref_logprobs=(0.0,) * len(values[i]),
+                values=tuple(values[i]),
+                advantages=tuple(advantages[i, : len(values[i])].tolist()),
+                returns=tuple(returns[i, : len(values[i])].tolist()),
+                weight=len(chains) * trajectory.prior / total,
+                policy_version=version,
+            )
+            for i, (trajectory, chain) in enumerate(zip(result.trajectories, chains, strict=True))
+        ]
+
+    def _gae(self, rewards: Sequence[Sequence[float]], values: Sequence[Sequence[float]]) -> Advantages:
+        width = max(map(len, rewards))
         mask_BT = torch.arange(width) < torch.tensor([len(r) for r in rewards])[:, None]
         loss = self.config.loss
-        estimate = gae(pad_floats(rewards, width), pad_floats(values, width), mask_BT, loss.gamma, loss.gae_lambda)
-        total = sum(t.prior for t in result.trajectories)
-        experiences = []
-        for i, (trajectory, chain) in enumerate(zip(result.trajectories, chains, strict=True)):
-            n = len(rewards[i])
-            experiences.append(
-                Experience(
-                    prompt_ids=trajectory.state.prompt_ids,
-                    token_ids=tuple(t for c in chain for t in c.token_ids),
-                    old_logprobs=tuple(p for c in chain for p in c.logprobs),
-                    ref_logprobs=(0.0,) * n,
-                    values=tuple(values[i]),
-                    advantages=tuple(estimate.advantages[i, :n].tolist()),
-                    returns=tuple(estimate.returns[i, :n].tolist()),
-                    weight=len(chains) * trajectory.prior / total,
-                    policy_version=version,
-                )
-            )
-        return experiences
+        return gae(pad_floats(rewards, width), pad_floats(values, width), mask_BT, loss.gamma, loss.gae_lambda)
 
     @torch.inference_mode()
     def _with_reference(self, experiences: list[Experience]) -> list[Experience]:
@@ -142,6 +147,17 @@ class Collector:
                 n = len(experiences[i].token_ids)
                 done[i] = experiences[i]._replace(ref_logprobs=tuple(logprobs[row, :n].tolist()))
         return [done[i] for i in range(len(experiences))]
+
+
+def _tree_baselines(result: SearchResult, rewards: Sequence[Sequence[float]], strength: float) -> list[list[float]]:
+    """The value before each token: that of the prefix at the start of its step."""
+    chains = [[action.completion.token_ids for action in t.state.actions] for t in result.trajectories]
+    weights = [t.prior for t in result.trajectories]
+    found = tree_values(chains, [sum(r) for r in rewards], weights, strength)
+    return [
+        [value for step, value in zip(chain, line, strict=True) for _ in step]
+        for chain, line in zip(chains, found, strict=True)
+    ]
 
 
 def parts(config: RewardConfig) -> list[VerifierConfig | PrmRewardConfig]:

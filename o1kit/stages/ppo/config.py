@@ -22,6 +22,10 @@ class PpoLossConfig(Config):
     """Discount a token."""
     gae_lambda: Probability = 0.95
     """Bias-variance trade-off of generalised advantage estimation (arXiv 1506.02438)."""
+    baseline: Literal["value_head", "tree"] = "value_head"
+    """What returns are compared with: the value head, or the mean outcome of the chains that share the prefix."""
+    prior_strength: NonNegative = 2.0
+    """With `tree`: how many chains the shorter prefix counts for in the value of a longer one."""
     kl_coef: NonNegative = 0.02
     """Weight of the KL divergence to the reference policy."""
     value_coef: NonNegative = 0.5

@@ -67,7 +67,7 @@ class PpoData(L.LightningDataModule):
         config, replay = self.config, self.config.replay
         assert self.buffer is not None and isinstance(replay, PrioritizedReplayConfig)
         started = time.perf_counter()
-        priorities = [sum(map(abs, e.advantages)) / len(e.advantages) for e in collected.experiences]
+        priorities = [e.weight * sum(map(abs, e.advantages)) / len(e.advantages) for e in collected.experiences]
         self.buffer.add(collected.experiences, priorities)
         self.metrics["per/dropped"] = float(self.buffer.drop_older_than(self.iteration - replay.max_age))
         beta = replay.beta + (1 - replay.beta) * self.iteration / max(config.iterations - 1, 1)

@@ -26,6 +26,10 @@ class Experience(NamedTuple):
     policy_version: int
 
 
+PER_TOKEN = ("mask", "old_logprobs", "ref_logprobs", "values", "advantages", "returns")
+"""The [B, T] fields of a batch."""
+
+
 class Batch(NamedTuple):
     """Right-padded experiences. [B, T] tensors are aligned with the *generated* tokens; the mask marks them."""
 
@@ -41,6 +45,8 @@ class Batch(NamedTuple):
     returns: Tensor
     weights: Tensor
     """Importance weight of the draw times the experience's own weight, [B]."""
+    own_weights: Tensor
+    """The experience's own weight, [B]."""
     versions: Tensor
     """Policy that made each experience, [B]."""
     slots: Any
@@ -52,6 +58,11 @@ class Batch(NamedTuple):
         positions = positions.clamp(max=x_BT.shape[1] - 1)
         index = positions.reshape(*positions.shape, *[1] * (x_BT.ndim - 2)).expand(-1, -1, *x_BT.shape[2:])
         return x_BT.gather(1, index)
+
+    def rows(self, index: Tensor, longest: int, width: int) -> Batch:
+        """Some of the sequences, cut to `longest` tokens in all and `width` generated ones."""
+        cut = {name: getattr(self, name)[index, :width] for name in PER_TOKEN}
+        return self._replace(token_ids=self.token_ids[index, :longest], starts=self.starts[index], **cut)
 
     @property
     def chain_ids(self) -> Tensor:
@@ -75,6 +86,7 @@ def collate(drawn: Drawn) -> Batch:
         advantages=pad_floats([e.advantages for e in items], width),
         returns=pad_floats([e.returns for e in items], width),
         weights=own * torch.as_tensor(drawn.weights, dtype=torch.float32),
+        own_weights=own,
         versions=torch.tensor([e.policy_version for e in items]),
         slots=drawn.slots,
         serials=drawn.serials,

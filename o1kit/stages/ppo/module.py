@@ -11,11 +11,14 @@ from torch import Tensor
 from o1kit.functional.kl import kl_k3
 from o1kit.functional.logprobs import entropy, token_logprobs
 from o1kit.functional.losses import PolicyLoss, clipped_policy_loss, clipped_value_loss
-from o1kit.functional.masking import masked_mean, masked_normalize, mean_per_sequence
+from o1kit.functional.masking import masked_mean, masked_normalize, masked_scale, mean_per_sequence
 from o1kit.models.language_model import LanguageModel
 from o1kit.stages.optim import build_optimizer
 from o1kit.stages.ppo.config import PpoConfig
 from o1kit.stages.ppo.experience import Batch
+
+CHUNK = 32
+"""Sequences that go through the model together."""
 
 
 class PpoModule(L.LightningModule):
@@ -30,21 +33,42 @@ class PpoModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Loss, and for each experience the mean error of its value estimate as the next priority."""
         loss_config, mask = self.config.loss, batch.mask
-        hidden = batch.chain(self.model.hidden(batch.token_ids[:, :-1], use_cache=False))
-        logits = self.model.logits(hidden)
-        logprobs, values = token_logprobs(logits, batch.chain_ids), self.model.head_logits(hidden)
-        advantages = masked_normalize(batch.advantages, mask)
+        logprobs, values, entropies = self._predict(batch)
+        # Outcomes of a tree are centred already, and a batch drawn by priority is no fair sample of their mean.
+        normalize = masked_normalize if loss_config.baseline == "value_head" else masked_scale
+        advantages = normalize(batch.advantages, mask)
         policy = clipped_policy_loss(logprobs, batch.old_logprobs, advantages, mask, loss_config.clip_ratio)
         value_B = clipped_value_loss(values, batch.values, batch.returns, mask, loss_config.value_clip)
         kl_B = mean_per_sequence(kl_k3(logprobs, batch.ref_logprobs) * mask, mask)
         loss_B = policy.loss_B + loss_config.value_coef * value_B + loss_config.kl_coef * kl_B
         if loss_config.entropy_coef > 0:
-            loss_B = loss_B - loss_config.entropy_coef * mean_per_sequence(entropy(logits), mask)
+            loss_B = loss_B - loss_config.entropy_coef * mean_per_sequence(entropies, mask)
         loss = (batch.weights * loss_B).sum() / batch.weights.sum()
         with torch.no_grad():
-            priorities = mean_per_sequence((batch.returns - values).abs(), mask)
+            surprise = batch.returns - values if loss_config.baseline == "value_head" else batch.advantages
+            priorities = batch.own_weights * mean_per_sequence(surprise.abs(), mask)
             self._log(batch, batch_idx, logprobs, policy, torch.stack((value_B.mean(), kl_B.mean(), loss)))
         return {"loss": loss, "priorities": priorities, "slots": batch.slots, "serials": batch.serials}
+
+    def _predict(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-probability, value and entropy at each generated token, [B, T], 0 elsewhere.
+
+        Sequences of like length go through the model together: padding all to the longest would double the work.
+        """
+        lengths = batch.starts + batch.mask.sum(1)
+        found: list[Tensor] = []
+        order = lengths.argsort()
+        for rows in torch.split(order, CHUNK):
+            longest, width = int(lengths[rows].max()), int(batch.mask[rows].sum(1).max())
+            part = batch.rows(rows, longest, width)
+            hidden = part.chain(self.model.hidden(part.token_ids[:, :-1], use_cache=False))
+            logits = self.model.logits(hidden)
+            wanted = self.config.loss.entropy_coef > 0
+            entropies = entropy(logits) if wanted else torch.zeros_like(part.old_logprobs)
+            stacked = torch.stack((token_logprobs(logits, part.chain_ids), self.model.head_logits(hidden), entropies))
+            found.append(torch.nn.functional.pad(stacked * part.mask, (0, batch.mask.shape[1] - width)))
+        logprobs, values, entropies = torch.cat(found, dim=1)[:, order.argsort()]
+        return logprobs, values, entropies
 
     def _log(self, batch: Batch, batch_idx: int, logprobs: Tensor, policy: PolicyLoss, losses: Tensor) -> None:
         value_loss, kl_ref, loss = losses.tolist()

@@ -48,7 +48,6 @@ class PpoStage:
         options = {
             "max_epochs": config.iterations,
             "reload_dataloaders_every_n_epochs": 1,
-            "use_distributed_sampler": False,
             "gradient_clip_val": config.optimizer.grad_clip,
             "callbacks": [PpoLoop(config)],
         }

@@ -1,0 +1,96 @@
+"""MCTS against Best-of-N at equal tokens: `python -m benchmarks.equal_tokens runs/quickstart`.
+
+Evaluates a finished run's policy with MCTS at several budgets, then with Best-of-N where N is chosen so that it
+generates as many tokens on the same problems (N = round(MCTS tokens / tokens of one sample), at least 1). Both use the
+run's reward model. Prints accuracy, tokens and the paired difference with a 95 % bootstrap interval.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from o1kit import registry
+from o1kit.functional.noise import derive
+from o1kit.functional.statistics import bootstrap_interval
+from o1kit.protocols import Artifact, StageInputs
+from o1kit.recipe.schema import Recipe
+from o1kit.search.config import BestOfNConfig, MctsConfig, SampleConfig
+from o1kit.stages.evaluate.module import EvaluateModule, label
+from o1kit.stages.evaluate.shared import SharedSamples, SharedScores
+from o1kit.stages.rollout import run_all
+from o1kit.stages.start import suite_of
+from o1kit.types import SearchResult
+
+BUDGETS = ((1, 4), (2, 4), (4, 4), (8, 4))
+"""(simulations, children) of MCTS."""
+
+
+class Bench:
+    """One policy on one split."""
+
+    def __init__(self, run: Path, recipe_directory: Path, policy: str, split: str) -> None:
+        recipe = Recipe.model_validate(json.loads((run / "recipe.json").read_text()))
+        config = next(stage for stage in recipe.stages if stage.kind == "evaluate")
+        artifacts = {s.name: Artifact(s.name, s.kind, run / s.name, "") for s in recipe.stages if s.kind != "evaluate"}
+        inputs = StageInputs(config, recipe, recipe_directory, run, artifacts, recipe.seed)
+        self.module = EvaluateModule(inputs, suite_of(inputs))
+        self.problems = self.module.suite.problems(split)
+        self.policy = SharedSamples(self.module._policy(policy))
+        prm = self.module._prm()
+        self.judge = SharedScores(prm) if prm is not None else None
+
+    def measure(self, config: Any) -> tuple[list[float], float]:
+        """Each problem's mark and the tokens generated per problem."""
+        search = registry.lookup("searches", config.kind)(config)
+
+        async def work(index: int, problem: Any) -> SearchResult:
+            key = derive(0, index)
+            found: SearchResult = await search.run(
+                self.policy.start(problem), policy=self.policy, reward=self.judge, key=key
+            )
+            return found
+
+        results = run_all(self.problems, work, label=label(config))
+        tokens = sum(result.usage.generated for result in results) / len(results)
+        return self.module._marks(self.problems, results), tokens
+
+
+def compare(bench: Bench, split: str) -> None:
+    """Prints one block of rows."""
+    _, one = bench.measure(SampleConfig(kind="sample", num_samples=8))
+    one /= 8
+    for simulations, children in BUDGETS:
+        for expand in ("step", "chain"):
+            mcts = MctsConfig(kind="mcts", num_simulations=simulations, num_children=children, expand=expand)
+            marks, tokens = bench.measure(mcts)
+            samples = max(1, round(tokens / one))
+            votes = {}
+            for select in ("majority", "weighted"):
+                config = BestOfNConfig(kind="best_of_n", num_samples=samples, select=select)
+                votes[select] = bench.measure(config)
+            line = f"{split:<9}{label(mcts):<34}{100 * sum(marks) / len(marks):5.1f} % {tokens:6.0f} tokens"
+            for select, (other, used) in votes.items():
+                gap = bootstrap_interval([a - b for a, b in zip(marks, other, strict=True)])
+                line += f" | {select}@{samples} {100 * sum(other) / len(other):5.1f} % {used:6.0f} tokens,"
+                line += f" mcts {100 * gap.mean:+.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
+            print(line, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="MCTS against Best-of-N at equal tokens.")
+    parser.add_argument("run", type=Path, help="folder of a finished run")
+    parser.add_argument("--recipe-dir", type=Path, default=Path("recipes"))
+    parser.add_argument("--policies", nargs="+", default=["sft", "ppo"])
+    parser.add_argument("--splits", nargs="+", default=["heldout", "harder"])
+    options = parser.parse_args()
+    for policy in options.policies:
+        print(f"policy {policy}")
+        for split in options.splits:
+            compare(Bench(options.run, options.recipe_dir, policy, split), split)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""The quickstart recipe end to end at a reduced budget, as a user runs it: processes, files, second and killed runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+ROOT = Path(__file__).parents[1]
+RECIPE = ROOT / "recipes" / "quickstart.yaml"
+REDUCED = {
+    "tasks.train.num_problems": 400,
+    "tasks.heldout.num_problems": 18,
+    "tasks.harder.num_problems": 12,
+    "model.hidden_size": 64,
+    "model.num_layers": 2,
+    "stages.sft.steps": 60,
+    "stages.sft.checkpoint_every": 10,
+    "stages.prm.labels.num_problems": 12,
+    "stages.prm.steps": 5,
+    "stages.ppo.iterations": 2,
+    "stages.ppo.problems_per_iteration": 6,
+    "stages.ppo.batch_size": 16,
+}
+STAGES = ["sft", "prm", "ppo", "evaluate"]
+
+
+def command(runs: Path, *more: str) -> list[str]:
+    changes = [f"--set={key}={value}" for key, value in REDUCED.items()]
+    return [sys.executable, "-m", "o1kit", "run", str(RECIPE), "--runs-dir", str(runs), *changes, *more]
+
+
+def run(runs: Path, *more: str, code: int = 0) -> str:
+    done = subprocess.run(command(runs, *more), capture_output=True, text=True, timeout=280)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    runs = tmp_path_factory.mktemp("runs")
+    return runs / "quickstart", run(runs)
+
+
+@pytest.mark.slow
+def test_every_stage_leaves_its_files(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    for stage in STAGES:
+        done = json.loads((folder / stage / "done.json").read_text())
+        assert done["kind"] == stage
+        assert (folder / stage / "config.json").is_file()
+        assert (folder / stage / "metrics.jsonl").stat().st_size > 0
+    for stage in STAGES[:3]:
+        assert (folder / stage / "model.safetensors").is_file()
+        assert not (folder / stage / "checkpoints").exists()
+    for stage in ("prm", "ppo"):
+        lines = (folder / stage / "rollouts.jsonl").read_text().splitlines()
+        assert lines and all(json.loads(line) for line in lines)
+    assert list((folder / "wandb").rglob("*.wandb")), "offline W&B data"
+
+
+@pytest.mark.slow
+def test_metrics_have_their_names(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    names: dict[str, set[str]] = {}
+    for stage in STAGES[:3]:
+        lines = (folder / stage / "metrics.jsonl").read_text().splitlines()
+        names[stage] = {key for line in lines for key in json.loads(line)}
+    assert names["sft"] >= {"sft/loss"}
+    assert names["prm"] >= {"prm/loss", "prm/acc"}
+    wanted = {"ppo/kl_ref", "ppo/clip_frac", "search/solved", "per/beta", "rollout/logprob_absdiff_max"}
+    assert names["ppo"] >= wanted
+    gaps = [
+        json.loads(line)["rollout/logprob_absdiff_max"]
+        for line in (folder / "ppo" / "metrics.jsonl").read_text().splitlines()
+        if "rollout/logprob_absdiff_max" in line
+    ]
+    assert max(gaps) < 1e-4
+
+
+@pytest.mark.slow
+def test_results_and_table(finished: tuple[Path, str]) -> None:
+    folder, output = finished
+    results = json.loads((folder / "results.json").read_text())
+    rows = {(row["policy"], row["search"], row["split"]) for row in results["rows"]}
+    assert len(rows) == len(results["rows"]) >= 2 * 2 * 5
+    for row in results["rows"]:
+        assert 0 <= row["ci_low"] <= row["accuracy"] <= row["ci_high"] <= 1
+        assert row["tokens_per_problem"] > 0
+        assert row["search"] in output
+    assert "strawberry" in output
+    assert str(folder) in output.replace("\n", "")
+    assert json.loads((folder / "evaluate" / "trees.json").read_text())
+
+
+@pytest.mark.slow
+def test_artifacts_are_plain_hugging_face_folders(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    model = AutoModelForCausalLM.from_pretrained(folder / "ppo")
+    tokenizer = AutoTokenizer.from_pretrained(folder / "ppo")
+    ids = tokenizer("Spell this word backward (example: sun -> nus): nut\n", return_tensors="pt").input_ids
+    assert model(ids).logits.shape[-1] == len(tokenizer)
+
+
+@pytest.mark.slow
+def test_a_second_run_skips_and_a_changed_stage_runs_again(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    before = {stage: (folder / stage / "done.json").stat().st_mtime_ns for stage in STAGES}
+    output = run(folder.parent)
+    assert output.count("already done, skipped") == 4
+    assert before == {stage: (folder / stage / "done.json").stat().st_mtime_ns for stage in STAGES}
+    run(folder.parent, "--set=stages.evaluate.searches=[{kind: greedy}]", "--set=stages.ppo.loss.kl_coef=0.03")
+    after = {stage: (folder / stage / "done.json").stat().st_mtime_ns for stage in STAGES}
+    assert [stage for stage in STAGES if after[stage] != before[stage]] == ["ppo", "evaluate"]
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        command(tmp_path, "--stage", "sft", "--set=stages.sft.steps=400"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    checkpoints = tmp_path / "quickstart" / "sft" / "checkpoints"
+    deadline = time.monotonic() + 120
+    while not list(checkpoints.glob("step-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "quickstart" / "sft" / "done.json").exists()
+    output = run(tmp_path, "--stage", "sft", "--set=stages.sft.steps=400")
+    assert "resuming at stage sft, step" in output
+    metrics = [json.loads(line) for line in (tmp_path / "quickstart/sft/metrics.jsonl").read_text().splitlines()]
+    steps = [row["step"] for row in metrics if "sft/loss" in row]
+    assert steps == sorted(set(steps)), "no step is logged twice"
+
+
+@pytest.mark.slow
+def test_a_prompt_longer_than_the_context_is_an_error_of_the_data(tmp_path: Path) -> None:
+    output = run(tmp_path, "--set=model.context_length=32", code=4)
+    assert "do not fit the model's context of 32" in output
+
+
+def test_an_impossible_number_of_problems_is_an_error_of_the_data(tmp_path: Path) -> None:
+    source = "[{kind: reasoning_gym, generator: chain_sum, params: {min_terms: 2, max_terms: 2, max_digits: 1}}]"
+    output = run(tmp_path, f"--set=tasks.train.sources={source}", code=4)
+    assert "different problems" in output
+
+
+def test_an_unknown_generator_is_an_error_before_anything_runs(tmp_path: Path) -> None:
+    output = run(tmp_path, "--set=tasks.train.sources=[{kind: reasoning_gym, generator: chain_sums}]", code=2)
+    assert "chain_sum" in output
+    assert not (tmp_path / "quickstart" / "sft").exists()
