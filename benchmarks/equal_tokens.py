@@ -55,7 +55,8 @@ class Bench:
 
         results = run_all(self.problems, work, label=label(config))
         tokens = sum(result.usage.generated for result in results) / len(results)
-        return self.module._marks(self.problems, results), tokens
+        marks = self.module.marks(self.problems, results)
+        return [sum(m) / len(m) for m in marks], tokens
 
 
 def compare(bench: Bench, split: str) -> None:

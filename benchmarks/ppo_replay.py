@@ -1,7 +1,8 @@
 """PPO with prioritized replay against on-policy PPO at equal wall time: `python -m benchmarks.ppo_replay`.
 
-One recipe a seed: the quickstart's SFT and PRM, then two PPO stages that differ in their replay alone and each stop
-after the same number of seconds, then pass@1 of all three policies. Prints each seed and the mean, as they are.
+One recipe a seed: the quickstart's SFT and PRM (taken from the run folder of `benchmarks.quickstart_seeds` if that has
+been run), then two PPO stages that differ in their replay alone and each stop after the same number of seconds, then
+pass@1 of all three policies. Prints each seed and the mean, as they are.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from o1kit.report.results import Results, read_results
 
 ROOT = Path(__file__).parents[1]
 POLICIES = ("sft", "prioritized", "on_policy")
+EVALUATION = "evaluate_replay"
 
 
 def recipe(seed: int, seconds: float, iterations: int) -> dict[str, Any]:
@@ -29,28 +31,33 @@ def recipe(seed: int, seconds: float, iterations: int) -> dict[str, Any]:
     ppo |= {"max_seconds": seconds, "iterations": iterations}
     on_policy = copy.deepcopy(ppo) | {"name": "on_policy", "replay": {"kind": "on_policy"}}
     prioritized = ppo | {"name": "prioritized"}
-    evaluate |= {"policies": list(POLICIES), "searches": [{"kind": "sample", "num_samples": 8}]}
+    evaluate |= {
+        "name": EVALUATION,
+        "policies": list(POLICIES),
+        "searches": [{"kind": "sample", "num_samples": 8}],
+        "ask": [],
+    }
     stages = [sft, prm, prioritized, on_policy, evaluate]
-    return data | {"name": f"ppo-replay-seed-{seed}", "seed": seed, "stages": stages}
+    return data | {"name": f"quickstart-seed-{seed}", "seed": seed, "stages": stages}
 
 
 def run(seed: int, options: argparse.Namespace) -> tuple[Results, dict[str, int]]:
     """Results, and the iterations that each PPO stage managed."""
     options.runs_dir.mkdir(parents=True, exist_ok=True)
     made = recipe(seed, options.seconds, options.iterations)
-    path = options.runs_dir / f"{made['name']}.yaml"
+    path = options.runs_dir / f"ppo-replay-seed-{seed}.yaml"
     path.write_text(json.dumps(made, indent=1))  # JSON is YAML
     subprocess.run([sys.executable, "-m", "o1kit", "run", str(path), "--runs-dir", str(options.runs_dir)], check=True)
     folder = options.runs_dir / made["name"]
     done = {name: json.loads((folder / name / "done.json").read_text())["summary"] for name in POLICIES[1:]}
-    return read_results(folder / "results.json"), {name: int(s["iterations"]) for name, s in done.items()}
+    return read_results(folder / EVALUATION / "results.json"), {name: int(s["iterations"]) for name, s in done.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Prioritized replay against on-policy PPO.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--seconds", type=float, default=120.0, help="wall time of each PPO stage")
-    parser.add_argument("--iterations", type=int, default=40, help="length of the learning-rate schedule")
+    parser.add_argument("--seconds", type=float, default=100.0, help="wall time of each PPO stage")
+    parser.add_argument("--iterations", type=int, default=30, help="length of the learning-rate schedule")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     options = parser.parse_args()
     found = [run(seed, options) for seed in options.seeds]

@@ -16,6 +16,7 @@ from statistics import fmean
 
 from o1kit.report.results import Results, read_results
 
+STAGES = ("sft", "prm", "ppo", "evaluate")
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "recipes" / "quickstart.yaml"
 
@@ -31,7 +32,7 @@ def run(seed: int, runs: Path, changes: Sequence[str]) -> Path:
 
 def seconds(folder: Path) -> float:
     """Wall time of all stages of a run."""
-    return sum(json.loads(path.read_text())["seconds"] for path in folder.glob("*/done.json"))
+    return sum(json.loads((folder / stage / "done.json").read_text())["seconds"] for stage in STAGES)
 
 
 def shown(values: Sequence[float], scale: float = 100.0, digits: int = 1) -> str:
@@ -70,7 +71,7 @@ def main() -> None:
     parser.add_argument("--markdown", action="store_true")
     options = parser.parse_args()
     folders = [run(seed, options.runs_dir, options.changes) for seed in options.seeds]
-    found = [read_results(folder / "results.json") for folder in folders]
+    found = [read_results(folder / "evaluate" / "results.json") for folder in folders]
     print(f"\nquickstart, seeds {', '.join(map(str, options.seeds))}: mean (least to most)")
     show(table(found), options.markdown)
     right = sum(any(a.answer == "3" for a in results.answers) for results in found)

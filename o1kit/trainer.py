@@ -74,7 +74,7 @@ def quiet() -> Iterator[None]:
     """Silences the advice of libraries that does not apply here; real warnings still show."""
     from transformers.utils import logging as transformers_logging
 
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings():

@@ -76,8 +76,12 @@ def test_metrics_have_their_names(finished: tuple[Path, str]) -> None:
         names[stage] = {key for line in lines for key in json.loads(line)}
     assert names["sft"] >= {"sft/loss"}
     assert names["prm"] >= {"prm/loss", "prm/acc"}
-    wanted = {"ppo/kl_ref", "ppo/clip_frac", "search/solved", "per/beta", "rollout/logprob_absdiff_max"}
-    assert names["ppo"] >= wanted
+    wanted = {f"search/{name}" for name in ("solved", "tokens", "depth", "branching", "value_mean", "entropy")}
+    wanted |= {f"ppo/{name}" for name in ("ratio_mean", "clip_frac", "kl_old", "kl_ref", "entropy", "adv_std", "ev")}
+    wanted |= {f"per/{name}" for name in ("beta", "prio_max", "is_mean", "staleness")}
+    assert names["ppo"] >= wanted | {"rollout/logprob_absdiff_max"}
+    summary = json.loads((folder / "prm" / "done.json").read_text())["summary"]
+    assert summary.keys() >= {"prm/ece", "prm/f1_ok", "prm/f1_err"}
     gaps = [
         json.loads(line)["rollout/logprob_absdiff_max"]
         for line in (folder / "ppo" / "metrics.jsonl").read_text().splitlines()

@@ -246,9 +246,7 @@ def test_wandb_offline_writes_one_run_a_stage(tmp_path: Path, monkeypatch: pytes
     assert b"search/trees" in files[1].read_bytes() + files[0].read_bytes()
 
 
-def test_a_changed_data_file_runs_what_was_made_of_it_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_changed_data_file_runs_what_was_made_of_it_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows_file = tmp_path / "rows.jsonl"
     split = SplitConfig(num_problems=1, sources=[JsonlConfig(kind="jsonl", path="rows.jsonl")])
     recipe = toy.ToyRecipe(name="run", tasks={"train": split})

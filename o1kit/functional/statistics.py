@@ -51,6 +51,13 @@ def explained_variance(predictions: Sequence[float], targets: Sequence[float]) -
     return 1.0 - float((target - np.asarray(predictions)).var()) / spread if spread > 0 else 0.0
 
 
+def f1(called: Sequence[bool], actual: Sequence[bool]) -> float:
+    """2 TP / (2 TP + FP + FN); 1 when there is nothing to find and nothing was called."""
+    hits = sum(c and a for c, a in zip(called, actual, strict=True))
+    total = sum(called) + sum(actual)
+    return 2 * hits / total if total else 1.0
+
+
 def expected_calibration_error(probabilities: Sequence[float], labels: Sequence[float], bins: int = 10) -> float:
     """Mean gap between predicted and observed rate over equally wide bins, weighted by their size (Guo et al. 2017)."""
     p, y = np.asarray(probabilities), np.asarray(labels)

@@ -155,7 +155,7 @@ class _Tree:
             )
             for node in ends
         )
-        chosen = decide(trajectories, [node.count for node in ends], self.config.select)
+        chosen = decide(trajectories, self.config.select)
         return SearchResult(trajectories, (chosen,), self.usage, export(self.nodes, answers))
 
     async def _finish(self) -> Node:
@@ -172,13 +172,14 @@ class _Tree:
         return end
 
 
-def decide(
-    trajectories: Sequence[Trajectory], counts: Sequence[int], select: Literal["visits", "best", "weighted"]
-) -> str | None:
-    """One answer: of most visits, of the best chain, or by votes of (times sampled) x (score)."""
+def decide(trajectories: Sequence[Trajectory], select: Literal["visits", "best", "weighted"]) -> str | None:
+    """One answer: of most visits, of the best chain, or by votes of (policy's probability of the chain) x (score).
+
+    Independent samples vote as often as the policy makes them; a tree holds each chain once, so its `prior` votes.
+    """
     answers = [t.answer for t in trajectories]
     if select == "best":
         return best(answers, [t.score for t in trajectories])
     if select == "visits":
         return weighted_vote(answers, [float(t.visits) for t in trajectories])
-    return weighted_vote(answers, [t.score * n for t, n in zip(trajectories, counts, strict=True)])
+    return weighted_vote(answers, [t.score * t.prior for t in trajectories])

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from o1kit.config import Config, Count, Positive
+
+
+def _valid_pattern(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return pattern
+
+
+Pattern = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_valid_pattern)]
+"""A regular expression."""
 
 
 class ReasoningGymConfig(Config):
@@ -20,6 +33,8 @@ class ReasoningGymConfig(Config):
     """Options of that generator, checked against its own configuration when the recipe is compiled."""
     teacher: str | None = None
     """Program that writes the chains of thought; by default the one registered under the generator's name."""
+    match: Pattern | None = None
+    """Keep only the problems whose text this regular expression finds something in."""
     weight: Positive = 1.0
     """Share of the split drawn from this source, relative to the others."""
 
@@ -37,6 +52,8 @@ class JsonlConfig(Config):
     """Key that holds the final answer (text after the last `####` if present)."""
     thought_field: str | None = None
     """Key that holds a chain of thought to learn from; steps are its lines."""
+    match: Pattern | None = None
+    """Keep only the problems whose text this regular expression finds something in."""
     weight: Positive = 1.0
     """Share of the split drawn from this source, relative to the others."""
 

@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import cast
 
+import regex
+
 from o1kit import registry
 from o1kit.errors import DataError
 from o1kit.tasks.config import SplitConfig
@@ -20,6 +22,10 @@ MAX_REPEATS = 20_000
 """Known problems in a row after which a source counts as exhausted."""
 MAX_TRIES = 50
 """Problems a source may make for each one that the split holds, before it counts as exhausted."""
+
+
+MATCH_S = 1.0
+"""Seconds that a source's `match` may take on one text."""
 
 
 class Suite:
@@ -97,7 +103,10 @@ class Suite:
     def _draw(self, split: str, taken: set[str]) -> Iterator[Problem]:
         config, sources = self._tasks[split], self._sources[split]
         limit = MAX_TRIES * config.num_problems + MAX_REPEATS
-        streams = [s.generate(derive_seed(self._seed, split, i), limit) for i, s in enumerate(sources)]
+        streams = [
+            matching(s.generate(derive_seed(self._seed, split, i), limit), config.sources[i].match)
+            for i, s in enumerate(sources)
+        ]
         schedule = interleave([s.weight for s in config.sources], config.num_problems)
         counts: dict[str, int] = {}
         for slot, i in enumerate(schedule):
@@ -120,6 +129,27 @@ class Suite:
 def build_suite(tasks: Mapping[str, SplitConfig], seed: int, base_directory: Path) -> Suite:
     """The splits of a recipe; nothing is generated before it is asked for."""
     return Suite(tasks, seed, base_directory)
+
+
+def matching(
+    stream: Iterator[tuple[Problem, GroundTruth]], pattern: str | None
+) -> Iterator[tuple[Problem, GroundTruth]]:
+    """The problems in whose text the pattern is found.
+
+    Raises:
+        DataError: the pattern takes too long on a text.
+    """
+    if pattern is None:
+        yield from stream
+        return
+    wanted = regex.compile(pattern)
+    for problem, truth in stream:
+        try:
+            found = wanted.search(problem.prompt, timeout=MATCH_S)
+        except TimeoutError:
+            raise DataError(f"match: {pattern!r} takes too long on {problem.prompt[:60]!r}. Simplify it.") from None
+        if found:
+            yield problem, truth
 
 
 def interleave(weights: Sequence[float], count: int) -> list[int]:

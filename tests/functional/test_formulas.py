@@ -20,6 +20,7 @@ from o1kit.functional.priorities import importance_weights, sampling_probabiliti
 from o1kit.functional.selection import puct_score, ucb1_score
 from o1kit.functional.statistics import (
     bootstrap_interval,
+    f1,
     expected_calibration_error,
     explained_variance,
     pass_at_k,
@@ -205,3 +206,10 @@ def test_auc_is_the_share_of_ordered_pairs(rows: list[tuple[int, bool]]) -> None
         return
     wins = [1.0 if p > n else 0.5 if p == n else 0.0 for p in positive for n in negative]
     assert roc_auc([s for s, _ in rows], [y for _, y in rows]) == pytest.approx(float(np.mean(wins)))
+
+
+def test_f1_by_hand() -> None:
+    """Two hits, one false alarm, one miss: precision and recall are both 2/3."""
+    assert f1([True, True, True, False, False], [True, True, False, True, False]) == pytest.approx(2 / 3)
+    assert f1([False], [False]) == 1.0
+    assert f1([True], [False]) == 0.0

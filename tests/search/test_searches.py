@@ -16,11 +16,11 @@ from o1kit.protocols import Sampling
 from o1kit.rewards.prm import PrmReward
 from o1kit.search.best_of_n import BestOfN
 from o1kit.search.config import BestOfNConfig, GreedyConfig, MctsConfig, SampleConfig
-from o1kit.search.mcts import Mcts
+from o1kit.search.mcts import Mcts, decide
 from o1kit.search.sample import Greedy, Sample
 from o1kit.tasks.config import ReasoningGymConfig, SplitConfig
 from o1kit.tasks.suite import build_suite
-from o1kit.types import Completion, Score, SearchResult, State
+from o1kit.types import Completion, Score, SearchResult, State, Trajectory
 from tests.tiny import engine_of, policy_of, problem, tiny
 
 MODEL, TEMPLATE = tiny(context=160)
@@ -224,3 +224,26 @@ def test_a_tree_without_a_finished_chain_completes_its_best_one() -> None:
 def test_tree_search_without_a_judge_is_refused() -> None:
     with pytest.raises(ValueError, match="judges steps"):
         run(SEARCHES["mcts"], reward=None)
+
+
+@pytest.mark.parametrize(("select", "expected"), [("weighted", "a"), ("best", "b"), ("visits", "c")])
+def test_how_a_tree_decides(select: Any, expected: str) -> None:
+    """a is likely (.7 x .5), b is liked (.2 x .9), c is visited: each rule picks another."""
+
+    def chain(answer: str, prior: float, score: float, visits: int) -> Trajectory:
+        return Trajectory(State(problem(), (1,)), answer, score, (score,), visits, prior)
+
+    chains = [chain("a", 0.7, 0.5, 2), chain("b", 0.2, 0.9, 1), chain("c", 0.1, 0.1, 5)]
+    assert decide(chains, select) == expected
+
+
+@pytest.mark.parametrize("expand", ["step", "chain"])
+def test_a_tree_votes_like_samples_when_nothing_is_pruned(expand: Any) -> None:
+    """The priors of the finished chains of a fully grown tree are the policy's own: they add up to at most one."""
+    config = MctsConfig(kind="mcts", num_simulations=12, num_children=4, expand=expand)
+    result = run(Mcts(config))
+    total = sum(t.prior for t in result.trajectories)
+    assert 0 < total <= 1 + 1e-6
+    if expand == "chain":
+        assert total == pytest.approx(1.0), "every branch of the tree ends in a finished chain"
+    check_tree(result)

@@ -18,6 +18,7 @@ from o1kit.stages.prm.data import collate as collate_labels
 from o1kit.stages.prm.labels import LabelledChain
 from o1kit.stages.sequences import LengthBucketedBatches
 from o1kit.stages.sft.data import SftData, collate, encode_row
+from o1kit.types import Action, Completion, State
 from tests.small import built, small
 from tests.tiny import engine_of, policy_of, problem, tiny
 
@@ -157,3 +158,21 @@ def test_muon_goes_on_from_its_saved_state() -> None:
 def test_without_muon_lr_all_weights_go_to_adamw() -> None:
     model, _ = tiny()
     assert isinstance(build_optimizer(model, OptimizerConfig(), 10)["optimizer"], torch.optim.AdamW)
+
+
+def test_a_steps_score_depends_on_it_and_what_comes_before_alone() -> None:
+    """Another second step changes the second score and the later ones, never the first (systems that are off by one
+    fail this)."""
+    model, template = tiny(head=True)
+    reward = PrmReward(engine_of(model, template))
+    policy = policy_of(model, template)
+
+    def chain(*steps: str) -> State:
+        actions = tuple(Action(s, Completion(tuple(template.encode(s)), (0.0,) * len(template.encode(s)), "step")) for s in steps)
+        return State(problem(), policy.start(problem()).prompt_ids, actions)
+
+    first = asyncio.run(reward.step_scores(chain("1+1=2 ok\n", "2+2=4 ok\n", "So ok\n")))
+    other = asyncio.run(reward.step_scores(chain("1+1=2 ok\n", "2+2=5 ok\n", "So ok\n")))
+    assert first[0] == pytest.approx(other[0], abs=1e-6)
+    assert abs(first[1] - other[1]) > 1e-4
+    assert abs(first[2] - other[2]) > 1e-6

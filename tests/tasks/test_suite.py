@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 
 from o1kit.errors import DataError, RecipeError
-from o1kit.tasks.config import SplitConfig
-from o1kit.tasks.suite import Suite, build_suite, interleave
+from o1kit.tasks.config import JsonlConfig, ReasoningGymConfig, SplitConfig
+from o1kit.tasks.suite import Suite, build_suite, interleave, matching
+from o1kit.types import GroundTruth, Problem
 
 
 def gym(generator: str, weight: float = 1.0, teacher: str | None = None, **params: Any) -> dict[str, Any]:
@@ -157,3 +159,25 @@ def test_unknown_splits_and_broken_sources_are_told_before_anything_is_generated
         suite.check()
     with pytest.raises(DataError, match="cannot be read"):
         build(folder=tmp_path, train=split(1, {"kind": "jsonl", "path": "gone.jsonl"})).check()
+
+
+DOUBLED = r'letter "(.)".*: ".*\1\1'
+
+
+def test_match_keeps_only_problems_whose_text_has_the_pattern() -> None:
+    source = ReasoningGymConfig(kind="reasoning_gym", generator="letter_counting", match=DOUBLED)
+    problems = build_suite({"train": SplitConfig(num_problems=60, sources=[source])}, 0, Path()).problems("train")
+    assert len({p.prompt for p in problems}) == 60
+    assert all(re.search(DOUBLED, p.prompt) for p in problems)
+
+
+def test_a_pattern_that_hangs_is_an_error_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("o1kit.tasks.suite.MATCH_S", 0.05)
+    pair = (Problem("p", "t", "a" * 64 + "!"), GroundTruth("p", ""))
+    with pytest.raises(DataError, match="takes too long"):
+        list(matching(iter([pair]), r"^(a|aa)+$"))
+
+
+def test_a_pattern_that_is_none_is_an_error_of_the_recipe() -> None:
+    with pytest.raises(ValueError, match="not a regular expression"):
+        JsonlConfig(kind="jsonl", path="x", match="(")

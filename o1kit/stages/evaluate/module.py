@@ -46,6 +46,11 @@ def label(config: SearchConfig) -> str:
             return f"mcts {config.num_simulations}x{config.num_children} {config.expand}{judged} ({config.select})"
 
 
+def oracle_label(config: SearchConfig) -> str:
+    """What the row is called that counts a problem as solved if any of its samples is right: a bound, not a method."""
+    return f"pass@{getattr(config, 'num_samples', 1)}"
+
+
 class EvaluateModule(L.LightningModule):
     """Fills `rows`, `trees` and `asked`; nothing is trained."""
 
@@ -80,45 +85,64 @@ class EvaluateModule(L.LightningModule):
 
             results = run_all(problems, work, label=f"{name} {split} {label(config)}")
             self._measure(name, split, config, problems, results)
-        order = [label(c) for c in self.config.searches]
+        order = [name for c in self.config.searches for name in (label(c), oracle_label(c))]
         self.rows.sort(key=lambda r: (self.config.policies.index(r.policy), order.index(r.search)))
 
     def _measure(
         self, policy: str, split: str, config: SearchConfig, problems: Sequence[Problem], results: list[SearchResult]
     ) -> None:
-        values = self._marks(problems, results)
+        marks = self.marks(problems, results)
+        samples = len(marks[0])
+        self._add_row(policy, split, label(config), problems, results, [sum(m) / len(m) for m in marks], 1 / samples)
+        if samples > 1:
+            solved = [float(any(m)) for m in marks]
+            self._add_row(policy, split, oracle_label(config), problems, results, solved, 1.0, oracle=True)
+        for problem, result in list(zip(problems, results, strict=True))[:NUM_TREES]:
+            if result.tree:
+                record = tree_record(problem.prompt, label(config), result.tree)
+                self.trees.append({"policy": policy, "split": split, **record})
+
+    def _add_row(
+        self,
+        policy: str,
+        split: str,
+        search: str,
+        problems: Sequence[Problem],
+        results: Sequence[SearchResult],
+        values: Sequence[float],
+        share: float,
+        oracle: bool = False,
+    ) -> None:
+        """One row; `share` is the part of the results' tokens that one answer took."""
         accuracy = bootstrap_interval(values)
         used = sum((result.usage for result in results), Usage())
-        samples = max(len(result.answers) for result in results)
         by_task: dict[str, list[float]] = {}
         for problem, value in zip(problems, values, strict=True):
             by_task.setdefault(problem.task, []).append(value)
         row = ResultRow(
             policy=policy,
-            search=label(config),
+            search=search,
             split=split,
             accuracy=accuracy.mean,
             ci_low=accuracy.low,
             ci_high=accuracy.high,
             n=len(problems),
-            tokens_per_problem=used.generated / len(problems) / samples,
+            tokens_per_problem=used.generated / len(problems) * share,
+            oracle=oracle,
             extra={
-                "scored_per_problem": used.scored / len(problems) / samples,
+                "scored_per_problem": used.scored / len(problems) * share,
                 "tasks": {task: sum(v) / len(v) for task, v in sorted(by_task.items())},
             },
         )
         self.rows.append(row)
-        self.log(f"eval/{policy}/{split}/{row.search}", row.accuracy, batch_size=1)
-        for problem, result in list(zip(problems, results, strict=True))[:NUM_TREES]:
-            if result.tree:
-                record = tree_record(problem.prompt, row.search, result.tree)
-                self.trees.append({"policy": policy, "split": split, **record})
+        self.log(f"eval/{search}/{policy}/{split}", row.accuracy, batch_size=1)
+        self.log(f"eval/tokens_per_problem/{search}/{policy}/{split}", row.tokens_per_problem, batch_size=1)
 
-    def _marks(self, problems: Sequence[Problem], results: Sequence[SearchResult]) -> list[float]:
-        """Mean mark of each problem's answers."""
+    def marks(self, problems: Sequence[Problem], results: Sequence[SearchResult]) -> list[list[float]]:
+        """The mark of each answer of each problem."""
         pairs = [(self.suite.truth(p), a) for p, r in zip(problems, results, strict=True) for a in r.answers]
         scores = iter(self._verifier.score_answers(pairs))
-        return [sum(next(scores).value for _ in r.answers) / len(r.answers) for r in results]
+        return [[next(scores).value for _ in r.answers] for r in results]
 
     def on_test_end(self) -> None:
         """Puts the recipe's questions to the last policy."""

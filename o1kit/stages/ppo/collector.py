@@ -21,6 +21,7 @@ from o1kit.rewards.prm import step_ends
 from o1kit.rewards.verifier import Verifier
 from o1kit.stages.ppo.config import PpoConfig
 from o1kit.stages.ppo.experience import Experience, collate
+from o1kit.stages.ppo.metrics import search_metrics
 from o1kit.stages.rollout import run_all
 from o1kit.stages.sequences import pad_floats
 from o1kit.types import Problem, SearchResult, Trajectory
@@ -76,7 +77,8 @@ class Collector:
             "search/chains": len(experiences) / len(problems),
             "ppo/reward": sum(sum(r) for _, rewards in found for r in rewards) / max(len(experiences), 1),
         }
-        return Collected(self._with_reference(experiences), [result for result, _ in found], metrics)
+        results = [result for result, _ in found]
+        return Collected(self._with_reference(experiences), results, metrics | search_metrics(results))
 
     def _share_right(self, problem: Problem, result: SearchResult) -> float:
         truth = self.verifier.suite.truth(problem)

@@ -11,7 +11,14 @@ from torch import Tensor
 from o1kit.functional.kl import kl_k3
 from o1kit.functional.logprobs import entropy, token_logprobs
 from o1kit.functional.losses import PolicyLoss, clipped_policy_loss, clipped_value_loss
-from o1kit.functional.masking import masked_mean, masked_normalize, masked_scale, mean_per_sequence
+from o1kit.functional.masking import (
+    masked_mean,
+    masked_normalize,
+    masked_scale,
+    masked_variance,
+    mean_per_sequence,
+)
+from o1kit.functional.statistics import explained_variance
 from o1kit.models.language_model import LanguageModel
 from o1kit.stages.optim import build_optimizer
 from o1kit.stages.ppo.config import PpoConfig
@@ -47,7 +54,8 @@ class PpoModule(L.LightningModule):
         with torch.no_grad():
             surprise = batch.returns - values if loss_config.baseline == "value_head" else batch.advantages
             priorities = batch.own_weights * mean_per_sequence(surprise.abs(), mask)
-            self._log(batch, batch_idx, logprobs, policy, torch.stack((value_B.mean(), kl_B.mean(), loss)))
+            ev = explained_variance(values[mask].tolist(), batch.returns[mask].tolist())
+            self._log(batch, batch_idx, logprobs, policy, torch.stack((value_B.mean(), kl_B.mean(), loss)), ev)
         return {"loss": loss, "priorities": priorities, "slots": batch.slots, "serials": batch.serials}
 
     def _predict(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -70,7 +78,7 @@ class PpoModule(L.LightningModule):
         logprobs, values, entropies = torch.cat(found, dim=1)[:, order.argsort()]
         return logprobs, values, entropies
 
-    def _log(self, batch: Batch, batch_idx: int, logprobs: Tensor, policy: PolicyLoss, losses: Tensor) -> None:
+    def _log(self, batch: Batch, batch_idx: int, logprobs: Tensor, policy: PolicyLoss, losses: Tensor, ev: float) -> None:
         value_loss, kl_ref, loss = losses.tolist()
         self.log_dict(
             {
@@ -80,6 +88,10 @@ class PpoModule(L.LightningModule):
                 "ppo/kl_old": policy.kl_old,
                 "ppo/kl_ref": kl_ref,
                 "ppo/value_loss": value_loss,
+                "ppo/ev": ev,
+                "ppo/adv_std": masked_variance(batch.advantages, batch.mask).sqrt(),
+                # On the policy's own samples the mean of -log p is the entropy.
+                "ppo/entropy": -masked_mean(logprobs, batch.mask),
                 "per/is_mean": batch.weights.mean(),
                 "per/staleness": (self.version - batch.versions).float().mean(),
             },

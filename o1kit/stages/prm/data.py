@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from o1kit.artifacts import write_atomic
 from o1kit.engines.policy import PromptTemplate
 from o1kit.errors import DataError
-from o1kit.functional.statistics import expected_calibration_error, roc_auc
+from o1kit.functional.statistics import expected_calibration_error, f1, roc_auc
 from o1kit.models.language_model import LanguageModel
 from o1kit.stages.prm.config import PrmConfig
 from o1kit.stages.prm.labels import LabelledChain, LabelWriter
@@ -70,7 +70,7 @@ class PrmData(L.LightningDataModule):
 
     @torch.inference_mode()
     def evaluate(self, model: LanguageModel) -> dict[str, float]:
-        """AUC (labels of at least one half against the rest) and calibration error on the held-out chains."""
+        """On the held-out chains: calibration error, and F1 and AUC of labels of at least one half against the rest."""
         model.eval()
         scores: list[float] = []
         labels: list[float] = []
@@ -80,8 +80,13 @@ class PrmData(L.LightningDataModule):
             probabilities = torch.sigmoid(model.head_logits(hidden[mask_BT].to(model.device)))
             scores.extend(probabilities.tolist())
             labels.extend(labels_BT[mask_BT].tolist())
-        hard = [label >= 0.5 for label in labels]
-        summary = {"prm/steps": float(len(labels)), "prm/ece": expected_calibration_error(scores, labels)}
+        hard, called = [label >= 0.5 for label in labels], [score >= 0.5 for score in scores]
+        summary = {
+            "prm/steps": float(len(labels)),
+            "prm/ece": expected_calibration_error(scores, labels),
+            "prm/f1_ok": f1(called, hard),
+            "prm/f1_err": f1([not c for c in called], [not h for h in hard]),
+        }
         if any(hard) and not all(hard):
             summary["prm/auc"] = roc_auc(scores, hard)
         return summary
