@@ -25,7 +25,7 @@ def build_trainer(
     """The Trainer of a stage that writes to `directory`."""
     options = dict(built.trainer)
     often = bool(options.get("reload_dataloaders_every_n_epochs"))
-    options.setdefault("log_every_n_steps", 1 if often else max(1, min(10, options.get("max_steps", 100) // 10)))
+    options.setdefault("log_every_n_steps", 1 if often or options.get("max_steps", 100) < 30 else 10)
     callbacks = [
         FiniteLoss(),
         TrainingProgress(built.phases or "step"),

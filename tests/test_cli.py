@@ -92,5 +92,5 @@ def test_an_unwritable_folder_gives_code_3(recipe: Path, tmp_path: Path) -> None
 def test_missing_data_gives_code_4(recipe: Path, tmp_path: Path) -> None:
     done = o1kit("run", recipe, "--runs-dir", tmp_path / "runs")
     assert done.returncode == 4, done.stderr
-    assert "y.jsonl" in done.stderr
+    assert "x.jsonl" in done.stderr
     assert "Traceback" not in done.stderr

@@ -20,9 +20,9 @@ from o1kit.functional.priorities import importance_weights, sampling_probabiliti
 from o1kit.functional.selection import puct_score, ucb1_score
 from o1kit.functional.statistics import (
     bootstrap_interval,
-    f1,
     expected_calibration_error,
     explained_variance,
+    f1,
     pass_at_k,
     roc_auc,
     wilson_interval,

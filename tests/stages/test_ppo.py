@@ -17,7 +17,7 @@ from o1kit.stages.ppo.collector import Collector
 from o1kit.stages.ppo.data import PpoData
 from o1kit.stages.ppo.experience import Batch
 from o1kit.stages.ppo.module import PpoModule
-from tests.small import built, small
+from tests.small import RECIPE, built, small
 from tests.tiny import tiny
 
 
@@ -145,7 +145,9 @@ def test_a_planted_reward_is_learned(replay: Any, tmp_path: Path) -> None:
         source = {"kind": "jsonl", "path": str(tmp_path / name), "thought_field": "thought"}
         return {"train": {"num_problems": 40, "sources": [source]}}
 
-    sft = built(small({"sft": {"steps": 60, "batch_size": 16}}, tasks=tasks("rows.jsonl")), "sft", tmp_path / "sft")
+    model = RECIPE["model"] | {"tokenizer": {"kind": "char", "phrases": ["hm\n", "The answer is ", "yes", "no"]}}
+    steps = {"steps": 100, "batch_size": 16, "optimizer": {"lr": 3e-3, "warmup_steps": 5}}
+    sft = built(small({"sft": steps}, model=model, tasks=tasks("rows.jsonl")), "sft", tmp_path / "sft")
     train(sft.module, sft.data, dict(sft.trainer))  # type: ignore[arg-type]
     save_directory(sft.module.model, sft.data.template.tokenizer, tmp_path / "sft")  # type: ignore[arg-type, union-attr]
     source = {"kind": "jsonl", "path": str(tmp_path / "wanted.jsonl")}
@@ -155,11 +157,11 @@ def test_a_planted_reward_is_learned(replay: Any, tmp_path: Path) -> None:
                 "prm": None,
                 "search": {"kind": "sample", "num_samples": 4},
                 "replay": replay,
-                "iterations": 12,
+                "iterations": 30,
                 "problems_per_iteration": 8,
                 "updates_per_iteration": 4,
                 "batch_size": 32,
-                "optimizer": {"lr": 3e-3, "warmup_steps": 1},
+                "optimizer": {"lr": 2e-3, "warmup_steps": 1},
             }
         },
         tasks={"train": {"num_problems": 40, "sources": [source]}},
@@ -175,5 +177,5 @@ def test_a_planted_reward_is_learned(replay: Any, tmp_path: Path) -> None:
     options = dict(made.trainer)
     options["callbacks"] = [*options["callbacks"], Watch()]
     train(made.module, made.data, options)
-    assert seen[0] < 0.8, seen
-    assert seen[-1] > 0.95, seen
+    assert seen[0] < 0.6, seen
+    assert sum(seen[-8:]) / 8 > 0.88, seen[-8:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,8 @@ def test_lora_trains_adapters_and_exports_merged_weights(name: str, tmp_path: Pa
     judge, _ = tiny(seed=3, head=True, context=160)
     save_directory(judge, template.tokenizer, tmp_path / "prm")
     changes = {"lora": {"rank": 4, "targets": ["q_proj", "down_proj"]}, "optimizer": {"lr": 1e-2}}
-    recipe = small({name: changes | ({"policy": "other"} if name == "sft" else {})})
+    special = {"sft": {"policy": "other"}, "prm": {}, "ppo": {"reward": {"kind": "prm", "model": "prm"}}}
+    recipe = small({name: changes | special[name]})
     starts = {"sft": tmp_path / "sft", "prm": tmp_path / "prm", "other": tmp_path / "sft"}
     stage = built(recipe, name, tmp_path / "out", starts)
     learned = [n for n, p in stage.module.named_parameters() if p.requires_grad]
@@ -148,7 +150,7 @@ def test_muon_goes_on_from_its_saved_state() -> None:
     second, _ = tiny()
     second.load_state_dict(first.state_dict())
     continued = build_optimizer(second, config, 10)["optimizer"]
-    continued.load_state_dict(whole.state_dict())
+    continued.load_state_dict(copy.deepcopy(whole.state_dict()))
     steps(whole, first, 2)
     steps(continued, second, 2)
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
@@ -168,7 +170,9 @@ def test_a_steps_score_depends_on_it_and_what_comes_before_alone() -> None:
     policy = policy_of(model, template)
 
     def chain(*steps: str) -> State:
-        actions = tuple(Action(s, Completion(tuple(template.encode(s)), (0.0,) * len(template.encode(s)), "step")) for s in steps)
+        actions = tuple(
+            Action(s, Completion(tuple(template.encode(s)), (0.0,) * len(template.encode(s)), "step")) for s in steps
+        )
         return State(problem(), policy.start(problem()).prompt_ids, actions)
 
     first = asyncio.run(reward.step_scores(chain("1+1=2 ok\n", "2+2=4 ok\n", "So ok\n")))

@@ -68,7 +68,7 @@ class Collector:
 
         found = run_all(list(problems), work, label=f"ppo search {version}")
         used = self.policy.engine.usage - before
-        experiences = [e for result, rewards in found for e in self._experiences(result, rewards, version)]
+        experiences = self._experiences(found, version)
         right = [self._share_right(p, result) for p, (result, _) in zip(problems, found, strict=True)]
         metrics = {
             "search/solved": sum(right) / len(right),
@@ -100,30 +100,32 @@ class Collector:
                     last = score
         return rewards
 
-    def _experiences(self, result: SearchResult, rewards: Sequence[Sequence[float]], version: int) -> list[Experience]:
+    def _experiences(self, found: Sequence[tuple[SearchResult, list[list[float]]]], version: int) -> list[Experience]:
         """Chains with their advantages; weighted with the policy's probability of each, so that on average a
         problem's chains count as if they had been sampled on their own, however the tree was grown."""
-        chains = [[a.completion for a in t.state.actions] for t in result.trajectories]
-        values = [[v for c in chain for v in c.values] for chain in chains]
-        loss = self.config.loss
-        tree = loss.baseline == "tree"
-        baselines = _tree_baselines(result, rewards, loss.prior_strength) if tree else values
+        trajectories = [t for result, _ in found for t in result.trajectories]
+        rewards = [line for _, lines in found for line in lines]
+        values = [[v for a in t.state.actions for v in a.completion.values] for t in trajectories]
+        weights = [w for result, _ in found for w in _weights(result)]
+        baselines = values
+        if self.config.loss.baseline == "tree":
+            strength = self.config.loss.prior_strength
+            baselines = [line for result, lines in found for line in _tree_baselines(result, lines, strength)]
         advantages, _ = self._gae(rewards, baselines)
         _, returns = self._gae(rewards, values)
-        total = sum(t.prior for t in result.trajectories)
         return [
             Experience(
-                prompt_ids=trajectory.state.prompt_ids,
-                token_ids=tuple(t for c in chain for t in c.token_ids),
-                old_logprobs=tuple(p for c in chain for p in c.logprobs),
+                prompt_ids=t.state.prompt_ids,
+                token_ids=tuple(token for a in t.state.actions for token in a.completion.token_ids),
+                old_logprobs=tuple(p for a in t.state.actions for p in a.completion.logprobs),
                 ref_logprobs=(0.0,) * len(values[i]),
                 values=tuple(values[i]),
                 advantages=tuple(advantages[i, : len(values[i])].tolist()),
                 returns=tuple(returns[i, : len(values[i])].tolist()),
-                weight=len(chains) * trajectory.prior / total,
+                weight=weights[i],
                 policy_version=version,
             )
-            for i, (trajectory, chain) in enumerate(zip(result.trajectories, chains, strict=True))
+            for i, t in enumerate(trajectories)
         ]
 
     def _gae(self, rewards: Sequence[Sequence[float]], values: Sequence[Sequence[float]]) -> Advantages:
@@ -149,6 +151,12 @@ class Collector:
                 n = len(experiences[i].token_ids)
                 done[i] = experiences[i]._replace(ref_logprobs=tuple(logprobs[row, :n].tolist()))
         return [done[i] for i in range(len(experiences))]
+
+
+def _weights(result: SearchResult) -> list[float]:
+    """Each chain's prior, scaled to a mean of one."""
+    total = sum(t.prior for t in result.trajectories)
+    return [len(result.trajectories) * t.prior / total for t in result.trajectories]
 
 
 def _tree_baselines(result: SearchResult, rewards: Sequence[Sequence[float]], strength: float) -> list[list[float]]:

@@ -78,7 +78,9 @@ class PpoModule(L.LightningModule):
         logprobs, values, entropies = torch.cat(found, dim=1)[:, order.argsort()]
         return logprobs, values, entropies
 
-    def _log(self, batch: Batch, batch_idx: int, logprobs: Tensor, policy: PolicyLoss, losses: Tensor, ev: float) -> None:
+    def _log(
+        self, batch: Batch, batch_idx: int, logprobs: Tensor, policy: PolicyLoss, losses: Tensor, ev: float
+    ) -> None:
         value_loss, kl_ref, loss = losses.tolist()
         self.log_dict(
             {

@@ -17,7 +17,7 @@ from o1kit.types import Problem, State
 
 
 class LabelledChain(NamedTuple):
-    """A chain with a label in [0, 1] for each of its steps; `ends` are the positions of the steps' last tokens."""
+    """A chain with labels in [0, 1]; `ends` are the positions of the last tokens of the steps that have one."""
 
     problem_id: str
     text: str
@@ -27,7 +27,10 @@ class LabelledChain(NamedTuple):
 
 
 class LabelWriter:
-    """Samples chains of the training problems and labels each step by what its completions reach."""
+    """Samples chains of the training problems and labels each step by what its completions reach.
+
+    The completions cost most of the tokens and end in verified answers, so they are chains to learn from too.
+    """
 
     def __init__(
         self,
@@ -53,24 +56,27 @@ class LabelWriter:
         root = self._policy.start(problem)
         states = await self._policy.complete(root, self.config.chains, key=key, temperature=self.config.temperature)
         unique = {state.token_ids: state for state in states}
-        return list(
-            await asyncio.gather(
-                *(self._label_chain(problem, state, derive(key, n)) for n, state in enumerate(unique.values(), 1))
-            )
-        )
+        work = (self._label_chain(problem, state, derive(key, n)) for n, state in enumerate(unique.values(), 1))
+        return [chain for chains in await asyncio.gather(*work) for chain in chains]
 
-    async def _label_chain(self, problem: Problem, state: State, key: int) -> LabelledChain:
+    async def _label_chain(self, problem: Problem, state: State, key: int) -> list[LabelledChain]:
+        """The chain with a label for every step, then its completions, whose ends are known as well."""
         prefixes = [State(problem, state.prompt_ids, state.actions[:k]) for k in range(1, len(state.actions))]
-        inner = await asyncio.gather(
-            *(self._estimate(problem, prefix, derive(key, k)) for k, prefix in enumerate(prefixes))
-        )
-        labels = (*inner, (await self._verifier.score(state)).value)
-        return LabelledChain(problem.id, state.text, state.token_ids, step_ends(state), labels)
+        tried = await asyncio.gather(*(self._try(prefix, derive(key, k)) for k, prefix in enumerate(prefixes)))
+        labels = (*(self._estimate(marks) for _, marks in tried), (await self._verifier.score(state)).value)
+        chains = [LabelledChain(problem.id, state.text, state.token_ids, step_ends(state), labels)]
+        for states, marks in tried:
+            for end, mark in zip(states, marks, strict=True):
+                last = step_ends(end)[-1:]
+                chains.append(LabelledChain(problem.id, end.text, end.token_ids, last, (mark,)))
+        return chains
 
-    async def _estimate(self, problem: Problem, prefix: State, key: int) -> float:
+    async def _try(self, prefix: State, key: int) -> tuple[list[State], list[float]]:
+        """Completions of a prefix and whether each is right."""
+        config = self.config
+        states = await self._policy.complete(prefix, config.completions, key=key, temperature=config.temperature)
+        return states, [score.value for score in await asyncio.gather(*map(self._verifier.score, states))]
+
+    def _estimate(self, marks: list[float]) -> float:
         """Share of completions that end right, or whether any does."""
-        completions = await self._policy.complete(
-            prefix, self.config.completions, key=key, temperature=self.config.temperature
-        )
-        right = sum([score.value for score in await asyncio.gather(*map(self._verifier.score, completions))])
-        return right / len(completions) if self.config.estimate == "soft" else float(right > 0)
+        return sum(marks) / len(marks) if self.config.estimate == "soft" else float(sum(marks) > 0)
