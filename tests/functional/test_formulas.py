@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from o1kit.functional.advantages import gae
@@ -196,6 +196,7 @@ def test_calibration_error() -> None:
     assert expected_calibration_error([0.95] * 100, [1.0] * 50 + [0.0] * 50) == pytest.approx(0.45)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40))
 def test_auc_is_the_share_of_ordered_pairs(rows: list[tuple[int, bool]]) -> None:
     positive = [s for s, y in rows if y]

@@ -50,7 +50,7 @@ def test_twenty_thousand_problems_in_seconds() -> None:
     list(source("chain_sum").generate(0, 1))
     start = time.monotonic()
     assert sum(1 for _ in source("chain_sum").generate(0, 20_000)) == 20_000
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 60
 
 
 def test_generation_is_lazy() -> None:
