@@ -12,8 +12,6 @@ from o1kit.types import Action, Completion, GroundTruth, Problem, Score, SearchR
 if TYPE_CHECKING:
     from lightning import LightningDataModule, LightningModule
 
-    from o1kit.config import Config
-
 
 class TaskSuite(Protocol):
     """All splits of a recipe, with the ground truth kept apart from the problems."""
@@ -164,9 +162,3 @@ class Stage(Protocol):
     def export(self, built: BuiltStage, directory: Path) -> Mapping[str, Any]:
         """Writes the artifact's files and returns the summary that goes into `done.json`."""
         ...
-
-
-class Plugin(Protocol):
-    """A recipe section's class, found by its `kind`."""
-
-    config: type[Config]
