@@ -48,7 +48,7 @@ def check_prompts(suite: Suite, template: PromptTemplate, context: int) -> None:
     """
     for split in suite.splits:
         for problem in suite.problems(split):
-            if len(problem.prompt) < context // 2:  # a token has at least one character
+            if len(problem.prompt.encode()) < context // 2:  # a token has at least one byte
                 continue
             length = len(template.prompt(problem))
             if length >= context:

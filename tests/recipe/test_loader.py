@@ -283,3 +283,11 @@ def test_sections_are_closed() -> None:
     for definition in Recipe.model_json_schema()["$defs"].values():
         assert definition["additionalProperties"] is False
     assert issubclass(Recipe, BaseModel)
+
+
+def test_the_recipe_in_the_readme_is_valid() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.S)
+    assert blocks
+    for block in blocks:
+        assert recipe_from(parse(block, "README.md")).stages

@@ -73,8 +73,6 @@ def test_experience_weights_of_a_problem_have_mean_one(start: dict[str, Path], t
 
 def test_rewards_sit_at_the_end_and_prm_rewards_telescope(start: dict[str, Path], tmp_path: Path) -> None:
     """With a PRM reward of weight w the sum over a chain is w times the last step's value."""
-    import asyncio
-
     from o1kit.stages.rollout import run_all
 
     parts = [{"kind": "verifier"}, {"kind": "prm", "model": "prm", "weight": 0.5}]
@@ -90,7 +88,6 @@ def test_rewards_sit_at_the_end_and_prm_rewards_telescope(start: dict[str, Path]
         verdict = await collector.verifier.score(state)
         return rewards, scores, verdict.value
 
-    assert asyncio is not None
     for rewards, scores, verdict in run_all(data._round(), work, label="test"):
         assert sum(rewards) == pytest.approx(verdict + 0.5 * scores[-1], abs=1e-5)
 
