@@ -45,9 +45,13 @@ def run(seed: int, options: argparse.Namespace) -> tuple[Results, dict[str, int]
     """Results, and the iterations that each PPO stage managed."""
     options.runs_dir.mkdir(parents=True, exist_ok=True)
     made = recipe(seed, options.seconds, options.iterations)
-    path = options.runs_dir / f"ppo-replay-seed-{seed}.yaml"
+    path = ROOT / "recipes" / f"ppo-replay-seed-{seed}.yaml.tmp"  # beside the data that the recipe names
     path.write_text(json.dumps(made, indent=1))  # JSON is YAML
-    subprocess.run([sys.executable, "-m", "o1kit", "run", str(path), "--runs-dir", str(options.runs_dir)], check=True)
+    try:
+        command = [sys.executable, "-m", "o1kit", "run", str(path), "--runs-dir", str(options.runs_dir)]
+        subprocess.run(command, check=True)
+    finally:
+        path.unlink()
     folder = options.runs_dir / made["name"]
     done = {name: json.loads((folder / name / "done.json").read_text())["summary"] for name in POLICIES[1:]}
     return read_results(folder / EVALUATION / "results.json"), {name: int(s["iterations"]) for name, s in done.items()}

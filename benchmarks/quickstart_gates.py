@@ -11,7 +11,7 @@ Targets, and the allowance for the noise of one seed (500 and 300 problems: one 
     SFT on harder, 8 samples: weighted vote over majority       0 points    -1.5 points
     SFT on harder, 8 samples: majority over pass@1              0 points    -1.5 points
     SFT on harder, 8 samples: weighted vote over pass@1         8 points    6 points
-    the strawberry question is answered 3                       yes         answered (1 of 3 seeds counts 3)
+    the strawberry question is answered 3                       yes         yes
     wall time (with --seconds)                                  480 s       900 s
     peak memory of any stage                                    4 GB        4 GB
     replay buffer's share of the PPO stage's wall time          1 %         1 %
@@ -69,7 +69,7 @@ def gates(results: Results, names: argparse.Namespace) -> list[Gate]:
         ("weighted - majority, harder", difference(weighted, majority), -VOTE_NOISE, 1.0),
         ("majority - pass@1, harder", difference(majority, single), -VOTE_NOISE, 1.0),
         ("weighted - pass@1, harder", difference(weighted, single), 0.08 - NOISE, 1.0),
-        ("strawberry answered 3", float(strawberry[-1] == "3") if any(strawberry) else None, 0.0, 1.0),
+        ("strawberry answered 3", float(strawberry[-1] == "3") if strawberry else None, 1.0, 1.0),
     ]
     found.extend(stage_gates(names.results.parent, names.ppo))
     if names.seconds is not None:

@@ -44,7 +44,7 @@ class SftData(L.LightningDataModule):
         if name is None:
             thought = truth.payload.get("thought") or ()
             assert isinstance(thought, list | tuple)
-            return [*(f"{step}{DELIMITER}" for step in thought), f"The answer is {truth.answer}"]
+            return told(thought, truth.answer)
         if name not in teachers:
             teachers[name] = teacher_of(name)
         mistakes = draw_mistakes(self.config.mistakes, rng)
@@ -71,6 +71,13 @@ def draw_mistakes(config: MistakesConfig, rng: Random) -> list[str]:
     """Which mistakes one chain gets."""
     rates = (("noticed", config.noticed), ("unnoticed", config.unnoticed))
     return [kind for kind, rate in rates if rng.random() < rate]
+
+
+def told(thought: Sequence[str], answer: str) -> list[str]:
+    """The steps of a chain that a file brings, ending in the answer: stated by its last step already, or added."""
+    if thought and PromptTemplate.answer(thought[-1]) == answer:
+        return [*(f"{step}{DELIMITER}" for step in thought[:-1]), thought[-1]]
+    return [*(f"{step}{DELIMITER}" for step in thought), f"The answer is {answer}"]
 
 
 def encode_row(template: PromptTemplate, problem: Problem, steps: Sequence[str], context: int) -> Row:
