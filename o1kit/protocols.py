@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from o1kit.types import Action, Completion, GroundTruth, Problem, Score, SearchResult, State, Usage
+from o1kit.ledger import Ledger
+from o1kit.types import Account, Action, Completion, GroundTruth, Problem, Score, SearchResult, State
 
 if TYPE_CHECKING:
     from lightning import LightningDataModule, LightningModule
@@ -39,27 +40,56 @@ class Teacher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Decoding:
+    """How tokens are drawn: `greedy`, or from the distribution tempered, then truncated (see `functional.sampling`)."""
+
+    temperature: float = 1.0
+    top_k: int = 0
+    """Only so many of the likeliest tokens; 0: all."""
+    top_p: float = 1.0
+    """Only the fewest tokens whose mass reaches this; 1: all."""
+    min_p: float = 0.0
+    """Only tokens with at least this share of the likeliest token's probability; 0: all."""
+    greedy: bool = False
+
+    @property
+    def truncates(self) -> bool:
+        """True when some tokens can not be drawn."""
+        return self.top_k > 0 or self.top_p < 1 or self.min_p > 0
+
+
+@dataclass(frozen=True, slots=True)
 class Sampling:
-    """How an engine draws tokens. `key` makes the noise: a sample depends on it and the sample's index only."""
+    """One request to an engine. `key` makes the noise: a sample depends on it and the sample's index only."""
 
     key: int
-    temperature: float = 1.0
+    decoding: Decoding = Decoding()
     max_tokens: int = 256
     stop_ids: frozenset[int] = frozenset()
-    greedy: bool = False
+    """Tokens that end a sample; they belong to it."""
+    stop_strings: tuple[str, ...] = ()
+    """Texts that end a sample with the token that completes one of them, wherever tokens begin and end."""
+    alternatives: int = 0
+    """How many of the likeliest tokens are reported at each position."""
 
 
 class Engine(Protocol):
-    """Tokens in, tokens and log-probabilities out; knows no text."""
+    """Tokens in, tokens and log-probabilities out."""
 
-    usage: Usage
+    ledger: Ledger
 
-    async def sample(self, prompt: Sequence[int], n: int, sampling: Sampling) -> list[Completion]:
+    async def sample(
+        self, prompt: Sequence[int], n: int, sampling: Sampling, account: Account = Account()
+    ) -> list[Completion]:
         """`n` continuations of a prompt."""
         ...
 
-    async def score(self, tokens: Sequence[int], positions: Sequence[int]) -> list[float]:
+    async def score(self, tokens: Sequence[int], positions: Sequence[int], account: Account = Account()) -> list[float]:
         """The scalar head's raw output at the given positions of a sequence."""
+        ...
+
+    def refresh(self) -> None:
+        """The weights have changed: forgets what was computed with the old ones."""
         ...
 
 
@@ -70,15 +100,11 @@ class Policy(Protocol):
         """The state before the first step."""
         ...
 
-    async def propose(
-        self, state: State, n: int, *, key: int, temperature: float = 1.0, greedy: bool = False
-    ) -> list[Action]:
+    async def propose(self, state: State, n: int, *, key: int, decoding: Decoding = Decoding()) -> list[Action]:
         """`n` next steps."""
         ...
 
-    async def complete(
-        self, state: State, n: int, *, key: int, temperature: float = 1.0, greedy: bool = False
-    ) -> list[State]:
+    async def complete(self, state: State, n: int, *, key: int, decoding: Decoding = Decoding()) -> list[State]:
         """`n` finished chains that continue the state."""
         ...
 

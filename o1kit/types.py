@@ -8,6 +8,8 @@ from typing import Literal
 
 Finish = Literal["step", "answer", "length", "context"]
 """Why a completion ended: a step delimiter, the end-of-text token, its own token limit, or the model's context."""
+Phase = Literal["select", "expand", "simulate", "score"]
+"""What a search spends tokens on: choosing a node, making its children, going on to the end, judging."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +34,15 @@ class GroundTruth:
 class Completion:
     """What an engine returns for one sample: token ids with the untempered log-probability (nats) of each.
 
-    `values` holds the value head's estimate *before* each token (the state it was sampled in), if there is a head.
+    `values` holds the value head's estimate *before* each token (the state it was sampled in), if there is a head;
+    `alternatives` the likeliest tokens at each position with their log-probabilities, if they were asked for.
     """
 
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     finish: Finish
     values: tuple[float, ...] = ()
+    alternatives: tuple[tuple[tuple[int, float], ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,14 @@ class Usage:
             self.generated - other.generated,
             self.scored - other.scored,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whom tokens are charged to: a problem, by id, and a phase of its search."""
+
+    problem: str = ""
+    phase: Phase = "simulate"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ LEVELS = [
     {"artifacts"},
     {"config", "cpu"},
     {"registry", "protocols", "functional"},
+    {"ledger"},
     {"types", "errors"},
 ]
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}

@@ -37,12 +37,12 @@ def tiny(seed: int = 0, head: bool = False, context: int = 96) -> tuple[Language
     return model.eval(), PromptTemplate(tokenizer)
 
 
-def engine_of(model: LanguageModel, template: PromptTemplate, **options: int) -> TorchEngine:
+def engine_of(model: LanguageModel, template: PromptTemplate, **options: float) -> TorchEngine:
     """An engine over a tiny model."""
-    return TorchEngine(model, template.eos_id, **options)
+    return TorchEngine(model, template.eos_id, decode=template.decode, **options)  # type: ignore[arg-type]
 
 
-def policy_of(model: LanguageModel, template: PromptTemplate, **options: int) -> LanguagePolicy:
+def policy_of(model: LanguageModel, template: PromptTemplate, **options: float) -> LanguagePolicy:
     """A policy over a tiny model."""
     return LanguagePolicy(engine_of(model, template, **options), template, max_tokens=24)
 

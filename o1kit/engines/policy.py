@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from o1kit.protocols import Engine, Sampling
-from o1kit.types import Action, Completion, Problem, State
+from o1kit.protocols import Decoding, Engine, Sampling
+from o1kit.types import Account, Action, Completion, Problem, State
 
 DELIMITER = "\n"
 """A step ends with the token that holds this."""
@@ -67,20 +67,17 @@ class LanguagePolicy:
         """The state before the first step."""
         return State(problem, tuple(self.template.prompt(problem)))
 
-    async def propose(
-        self, state: State, n: int, *, key: int, temperature: float = 1.0, greedy: bool = False
-    ) -> list[Action]:
+    async def propose(self, state: State, n: int, *, key: int, decoding: Decoding = Decoding()) -> list[Action]:
         """`n` next steps, each up to a step delimiter or the end of the chain."""
-        sampling = Sampling(key, temperature, self.max_tokens, self.template.step_ids, greedy)
-        completions = await self.engine.sample(state.token_ids, n, sampling)
+        sampling = Sampling(key, decoding, self.max_tokens, self.template.step_ids)
+        account = Account(state.problem.id, "expand")
+        completions = await self.engine.sample(state.token_ids, n, sampling, account)
         return [Action(self.template.decode(c.token_ids), c) for c in completions]
 
-    async def complete(
-        self, state: State, n: int, *, key: int, temperature: float = 1.0, greedy: bool = False
-    ) -> list[State]:
+    async def complete(self, state: State, n: int, *, key: int, decoding: Decoding = Decoding()) -> list[State]:
         """`n` chains that continue the state to their end."""
-        sampling = Sampling(key, temperature, self.max_tokens, frozenset(), greedy)
-        completions = await self.engine.sample(state.token_ids, n, sampling)
+        account = Account(state.problem.id, "simulate")
+        completions = await self.engine.sample(state.token_ids, n, Sampling(key, decoding, self.max_tokens), account)
         return [State(state.problem, state.prompt_ids, state.actions + self.split(c)) for c in completions]
 
     def answer(self, state: State) -> str | None:
@@ -99,6 +96,7 @@ class LanguagePolicy:
                 completion.logprobs[start:stop],
                 "step" if stop < len(tokens) else completion.finish,
                 completion.values[start:stop],
+                completion.alternatives[start:stop],
             )
             actions.append(Action(self.template.decode(part.token_ids), part))
         return tuple(actions)

@@ -77,5 +77,5 @@ class EngineConfig(Config):
     """Selects the engine."""
     max_batch: Count = 256
     """Most sequences decoded together."""
-    cache_mb: Count = 512
-    """Bound on the memory, in MiB, that holds cached prefixes."""
+    memory_mb: Count = 1024
+    """Bound in MiB on keys and values: half for sequences in flight, half for cached prefixes; for each model."""

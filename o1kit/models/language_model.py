@@ -46,14 +46,30 @@ class LanguageModel(nn.Module):
         """Longest sequence in tokens."""
         return int(self.lm.config.max_position_embeddings)
 
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids it has embeddings for."""
+        return int(self.lm.get_input_embeddings().weight.shape[0])
+
+    @property
+    def decoder(self) -> Any:
+        """The transformer blocks without the output layer."""
+        base = self.lm.get_base_model() if hasattr(self.lm, "get_base_model") else self.lm
+        return base.get_decoder()
+
     def hidden(self, token_ids_BT: Tensor, **kwargs: Any) -> Tensor:
         """Last hidden states [B, T, hidden]."""
-        base = self.lm.get_base_model() if hasattr(self.lm, "get_base_model") else self.lm
-        return cast(Tensor, base.get_decoder()(input_ids=token_ids_BT, **kwargs).last_hidden_state)
+        return cast(Tensor, self.decoder(input_ids=token_ids_BT, **kwargs).last_hidden_state)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Float32 logits over the vocabulary."""
-        return cast(Tensor, self.lm.get_output_embeddings()(hidden)).float()
+        """Float32 logits over the vocabulary, scaled and capped as the model's configuration says."""
+        logits = cast(Tensor, self.lm.get_output_embeddings()(hidden)).float()
+        config = self.decoder.config
+        logits = logits * (getattr(config, "logit_scale", None) or 1.0)  # Cohere
+        logits = logits / (getattr(config, "logits_scaling", None) or 1.0)  # Granite
+        if cap := getattr(config, "final_logit_softcapping", None):  # Gemma 2
+            logits = torch.tanh(logits / cap) * cap
+        return logits
 
     def head_logits(self, hidden: Tensor) -> Tensor:
         """Raw outputs of the head, one for each hidden state."""

@@ -6,13 +6,17 @@ import math
 from itertools import accumulate
 
 from o1kit.protocols import Engine
-from o1kit.types import Score, State
+from o1kit.types import Account, Score, State
 
 
 def step_ends(state: State) -> tuple[int, ...]:
     """Index of the last token of each step in `state.token_ids`: where the model is trained and where it is read."""
     lengths = (len(action.completion.token_ids) for action in state.actions)
     return tuple(end - 1 for end in accumulate(lengths, initial=len(state.prompt_ids)))[1:]
+
+
+def _account(state: State) -> Account:
+    return Account(state.problem.id, "score")
 
 
 class PrmReward:
@@ -24,12 +28,14 @@ class PrmReward:
     async def score(self, state: State) -> Score:
         """The estimate after the last step (after the prompt for a chain without steps)."""
         tokens = state.token_ids
-        (raw,) = await self.engine.score(tokens, (len(tokens) - 1,))
+        (raw,) = await self.engine.score(tokens, (len(tokens) - 1,), _account(state))
         return Score(sigmoid(raw), "prm")
 
     async def step_scores(self, state: State) -> tuple[float, ...]:
         """The estimate after each step."""
-        return tuple(sigmoid(raw) for raw in await self.engine.score(state.token_ids, step_ends(state)))
+        return tuple(
+            sigmoid(raw) for raw in await self.engine.score(state.token_ids, step_ends(state), _account(state))
+        )
 
 
 class ValueHeadReward:
@@ -41,12 +47,15 @@ class ValueHeadReward:
     async def score(self, state: State) -> Score:
         """The value of the state after its last step."""
         tokens = state.token_ids
-        (raw,) = await self.engine.score(tokens, (len(tokens) - 1,))
+        (raw,) = await self.engine.score(tokens, (len(tokens) - 1,), _account(state))
         return Score(min(max(raw, 0.0), 1.0), "value_head")
 
     async def step_scores(self, state: State) -> tuple[float, ...]:
         """The value after each step."""
-        return tuple(min(max(raw, 0.0), 1.0) for raw in await self.engine.score(state.token_ids, step_ends(state)))
+        return tuple(
+            min(max(raw, 0.0), 1.0)
+            for raw in await self.engine.score(state.token_ids, step_ends(state), _account(state))
+        )
 
 
 def sigmoid(x: float) -> float:

@@ -22,7 +22,7 @@ class BestOfN:
     async def run(self, root: State, *, policy: Policy, reward: StepReward | None, key: int) -> SearchResult:
         """The samples, and the one answer chosen from them."""
         config = self.config
-        states = await policy.complete(root, config.num_samples, key=key, temperature=config.temperature)
+        states = await policy.complete(root, config.num_samples, key=key, decoding=config.decoding)
         usage = generated(states, root)
         if config.select == "majority" or reward is None:
             trajectories = [Trajectory(state, policy.answer(state)) for state in states]

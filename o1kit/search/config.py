@@ -7,6 +7,27 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from o1kit.config import Config, Count, NonNegative, Positive, Probability
+from o1kit.protocols import Decoding
+
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class DecodingConfig(Config):
+    """How tokens are drawn. What PPO learns from is always the untempered, untruncated distribution."""
+
+    temperature: Positive = 1.0
+    """Divides the logits."""
+    top_k: int = Field(default=0, ge=0)
+    """Draws only from so many of the likeliest tokens; 0: from all."""
+    top_p: Share = 1.0
+    """Draws only from the fewest tokens whose probabilities reach this sum; 1: from all."""
+    min_p: Probability = 0.0
+    """Draws only from tokens with at least this share of the likeliest token's probability; 0: from all."""
+
+    @property
+    def decoding(self) -> Decoding:
+        """The same for an engine."""
+        return Decoding(self.temperature, self.top_k, self.top_p, self.min_p)
 
 
 class GreedyConfig(Config):
@@ -16,33 +37,29 @@ class GreedyConfig(Config):
     """Selects this search."""
 
 
-class SampleConfig(Config):
+class SampleConfig(DecodingConfig):
     """Independent samples; the reported accuracy is their mean, an estimate of pass@1."""
 
     kind: Literal["sample"]
     """Selects this search."""
     num_samples: Count = 1
     """Samples a problem."""
-    temperature: Positive = 1.0
-    """Divides the logits."""
 
 
-class BestOfNConfig(Config):
+class BestOfNConfig(DecodingConfig):
     """N samples, one answer: by majority, by the reward's best chain, or by a vote weighted with the reward."""
 
     kind: Literal["best_of_n"]
     """Selects this search."""
     num_samples: Count = 8
     """Samples a problem (N)."""
-    temperature: Positive = 1.0
-    """Divides the logits."""
     select: Literal["majority", "best", "weighted"] = "weighted"
     """How one answer is chosen from the N."""
     aggregate: Literal["min", "prod", "last", "mean"] = "min"
     """How the scores of a chain's steps become one number."""
 
 
-class MctsConfig(Config):
+class MctsConfig(DecodingConfig):
     """Step-level Monte Carlo tree search with PUCT selection (Silver et al. 2017; AlphaZero's pb_c schedule)."""
 
     kind: Literal["mcts"]
@@ -55,8 +72,6 @@ class MctsConfig(Config):
     """`step` samples one step a child; `chain` goes on to the end, so that every simulation finishes chains."""
     c_puct: NonNegative = 1.25
     """Exploration constant."""
-    temperature: Positive = 1.0
-    """Divides the logits when steps are sampled."""
     leaf_value: Literal["prm", "value_head"] = "prm"
     """What estimates a new leaf: the process reward model, or the policy's own value head."""
     leaves_per_batch: Count = 4

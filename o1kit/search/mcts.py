@@ -37,9 +37,15 @@ class Mcts:
         done = 0
         while done < self.config.num_simulations:
             leaves = search.select(min(self.config.leaves_per_batch, self.config.num_simulations - done))
-            await asyncio.gather(*(search.simulate(leaf) for leaf in leaves))
+            grown = await asyncio.gather(*(search.sample(leaf) for leaf in leaves))
+            for leaf, paths in zip(leaves, grown, strict=True):  # in order of selection, however fast each was
+                search.attach(leaf, paths)
             done += len(leaves)
         return await search.result()
+
+
+Path = tuple[tuple[Action, ...], tuple[float, ...]]
+"""Steps that continue a leaf, and the estimate after each."""
 
 
 class _Tree:
@@ -77,51 +83,53 @@ class _Tree:
 
     # ---- expand and judge ----------------------------------------------------------------------------------------
 
-    async def simulate(self, leaf: Node) -> None:
-        """Expands a leaf and backs its value up."""
-        if leaf.state.terminal or len(leaf.state.actions) >= self.config.max_steps:
+    def _closed(self, leaf: Node) -> bool:
+        return leaf.state.terminal or len(leaf.state.actions) >= self.config.max_steps
+
+    async def sample(self, leaf: Node) -> list[Path]:
+        """Judged continuations of a leaf, by a step or to the end; none for a leaf that cannot grow."""
+        if self._closed(leaf):
+            return []
+        config, root, key = self.config, leaf.state, derive(self.key, leaf.id)
+        if config.expand == "step":
+            actions = await self.policy.propose(root, config.num_children, key=key, decoding=config.decoding)
+            states = [State(root.problem, root.prompt_ids, (*root.actions, action)) for action in actions]
+        else:
+            states = await self.policy.complete(root, config.num_children, key=key, decoding=config.decoding)
+        unique = {state.text: state for state in states}
+        lines = await asyncio.gather(*(self._judge(state, len(root.actions)) for state in unique.values()))
+        scores = dict(zip(unique, lines, strict=True))
+        given = len(root.token_ids)
+        self.usage += Usage(
+            generated=sum(len(state.token_ids) - given for state in states),
+            scored=sum(len(state.token_ids) - given for state in unique.values()),
+        )
+        return [(state.actions[len(root.actions) :], scores[state.text]) for state in states]
+
+    async def _judge(self, state: State, done: int) -> tuple[float, ...]:
+        """The estimate after each new step."""
+        if len(state.actions) == done + 1:
+            return ((await self.reward.score(state)).value,)
+        return (await self.reward.step_scores(state))[done:]
+
+    def attach(self, leaf: Node, paths: Sequence[Path]) -> None:
+        """Makes nodes of the steps and backs up the mean of the estimates at their ends."""
+        if not paths:
             backup(leaf, leaf.estimate)
             return
-        grow = self._grow_steps if self.config.expand == "step" else self._grow_chains
-        value = await grow(leaf, derive(self.key, leaf.id))
+        for actions, scores in paths:
+            node = leaf
+            for action, score in zip(actions, scores, strict=True):
+                child = self._add(node, action)
+                share_priors(node)
+                child.estimate, child.step_scores = score, (*node.step_scores, score)
+                node = child
         leaf.expanded = True
         if leaf.parent is None and self.config.root_noise > 0:
             noise = dirichlet(derive(self.key, 0, 1), len(leaf.children))
             for child, share in zip(leaf.children, noise, strict=True):
                 child.prior = (1 - self.config.root_noise) * child.prior + self.config.root_noise * share
-        backup(leaf, value)
-
-    async def _grow_steps(self, leaf: Node, key: int) -> float:
-        """Children by one step; the mean of their estimates."""
-        config = self.config
-        actions = await self.policy.propose(leaf.state, config.num_children, key=key, temperature=config.temperature)
-        self.usage += Usage(generated=sum(len(a.completion.token_ids) for a in actions))
-        for action in actions:
-            self._add(leaf, action)
-        share_priors(leaf)
-        scores = await asyncio.gather(*(self.reward.score(child.state) for child in leaf.children))
-        self.usage += Usage(scored=sum(len(c.state.actions[-1].completion.token_ids) for c in leaf.children))
-        for child, score in zip(leaf.children, scores, strict=True):
-            child.estimate, child.step_scores = score.value, (*leaf.step_scores, score.value)
-        return sum(child.prior * child.estimate for child in leaf.children)
-
-    async def _grow_chains(self, leaf: Node, key: int) -> float:
-        """Whole continuations; the mean of the estimates at their ends."""
-        config = self.config
-        states = await self.policy.complete(leaf.state, config.num_children, key=key, temperature=config.temperature)
-        unique = {state.token_ids: state for state in states}
-        scores = dict(zip(unique, await asyncio.gather(*map(self.reward.step_scores, unique.values())), strict=True))
-        given, done = len(leaf.state.token_ids), len(leaf.state.actions)
-        self.usage += Usage(generated=sum(len(s.token_ids) - given for s in states))
-        self.usage += Usage(scored=sum(len(ids) - given for ids in unique))
-        for state in states:
-            node, line = leaf, scores[state.token_ids]
-            for depth, action in enumerate(state.actions[done:], done):
-                child = self._add(node, action)
-                share_priors(node)
-                child.estimate, child.step_scores = line[depth], line[: depth + 1]
-                node = child
-        return sum(scores[state.token_ids][-1] for state in states) / len(states)
+        backup(leaf, sum(scores[-1] for _, scores in paths) / len(paths))
 
     def _add(self, parent: Node, action: Action) -> Node:
         """The child for a sampled step: a new one, or the one that has the same text."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from o1kit.protocols import Policy, StepReward
+from o1kit.protocols import Decoding, Policy, StepReward
 from o1kit.search.config import GreedyConfig, SampleConfig
 from o1kit.types import SearchResult, State, Trajectory, Usage
 
@@ -15,7 +15,7 @@ class Greedy:
 
     async def run(self, root: State, *, policy: Policy, reward: StepReward | None, key: int) -> SearchResult:
         """The chain and its answer."""
-        return independent(await policy.complete(root, 1, key=key, greedy=True), root, policy)
+        return independent(await policy.complete(root, 1, key=key, decoding=Decoding(greedy=True)), root, policy)
 
 
 class Sample:
@@ -26,7 +26,7 @@ class Sample:
 
     async def run(self, root: State, *, policy: Policy, reward: StepReward | None, key: int) -> SearchResult:
         """The samples and all their answers."""
-        states = await policy.complete(root, self.config.num_samples, key=key, temperature=self.config.temperature)
+        states = await policy.complete(root, self.config.num_samples, key=key, decoding=self.config.decoding)
         return independent(states, root, policy)
 
 

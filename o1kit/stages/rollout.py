@@ -21,7 +21,7 @@ U = TypeVar("U")
 
 def build_engine(model: LanguageModel, template: PromptTemplate, config: EngineConfig) -> TorchEngine:
     """The engine of the recipe over a model."""
-    return TorchEngine(model, template.eos_id, config.max_batch, config.cache_mb)
+    return TorchEngine(model, template.eos_id, config.max_batch, config.memory_mb, template.decode)
 
 
 def build_policy(model: LanguageModel, template: PromptTemplate, config: EngineConfig) -> LanguagePolicy:

@@ -29,6 +29,7 @@ def row(word: str, letter: str) -> dict[str, str]:
 
 
 def main() -> None:
+    """Writes the file."""
     words = sorted({w for w in read_data_file("words3to10.txt").split() if w.isascii() and w.islower()})
     pairs = [(w, m[1]) for w in words if "strawberry" not in w for m in re.finditer(r"(.)\1", w)]
     random.Random(0).shuffle(pairs)

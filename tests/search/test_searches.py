@@ -20,11 +20,12 @@ from o1kit.search.mcts import Mcts, decide
 from o1kit.search.sample import Greedy, Sample
 from o1kit.tasks.config import ReasoningGymConfig, SplitConfig
 from o1kit.tasks.suite import build_suite
-from o1kit.types import Completion, Score, SearchResult, State, Trajectory
+from o1kit.types import Account, Completion, Score, SearchResult, State, Trajectory
 from tests.tiny import engine_of, policy_of, problem, tiny
 
 MODEL, TEMPLATE = tiny(context=160)
-PRM = PrmReward(engine_of(tiny(seed=7, head=True, context=160)[0], TEMPLATE))
+JUDGE = tiny(seed=7, head=True, context=160)[0]
+PRM = PrmReward(engine_of(JUDGE, TEMPLATE))
 SEARCHES: dict[str, Any] = {
     "greedy": Greedy(GreedyConfig(kind="greedy")),
     "sample": Sample(SampleConfig(kind="sample", num_samples=3)),
@@ -41,15 +42,15 @@ class Recorder:
     def __init__(self, engine: Any) -> None:
         self.engine, self.prompts, self.made = engine, [], set()
 
-    async def sample(self, prompt: Sequence[int], n: int, sampling: Sampling) -> list[Completion]:
+    async def sample(self, prompt: Sequence[int], n: int, sampling: Sampling, account: Account) -> list[Completion]:
         self.prompts.append(tuple(prompt))
-        completions: list[Completion] = await self.engine.sample(prompt, n, sampling)
+        completions: list[Completion] = await self.engine.sample(prompt, n, sampling, account)
         self.made |= {(*prompt, *c.token_ids) for c in completions}
         return completions
 
-    async def score(self, tokens: Sequence[int], positions: Sequence[int]) -> list[float]:
+    async def score(self, tokens: Sequence[int], positions: Sequence[int], account: Account) -> list[float]:
         self.prompts.append(tuple(tokens))
-        return await self.engine.score(tokens, positions)
+        return await self.engine.score(tokens, positions, account)
 
 
 def run(search: Any, policy: Any = None, reward: Any = PRM, key: int = 1, text: str = "1+1=?") -> SearchResult:
@@ -163,6 +164,31 @@ def test_trees_are_consistent(simulations: int, leaves: int) -> None:
     assert result.tree[0].visits == simulations or leaves > 1
     assert result.trajectories
     assert all(t.state.terminal for t in result.trajectories)
+
+
+@pytest.mark.parametrize("expand", ["step", "chain"])
+def test_trees_do_not_depend_on_what_is_batched_together(expand: Any) -> None:
+    search = Mcts(MctsConfig(kind="mcts", num_simulations=24, num_children=3, expand=expand))
+
+    def grow(max_batch: int, together: int) -> list[Any]:
+        judge = PrmReward(engine_of(JUDGE, TEMPLATE, max_batch=max_batch))
+        policy = policy_of(MODEL, TEMPLATE, max_batch=max_batch)
+
+        async def one(i: int) -> SearchResult:
+            return await search.run(policy.start(problem(f"{i}+1=?")), policy=policy, reward=judge, key=i)
+
+        async def several() -> list[SearchResult]:
+            found: list[SearchResult] = []
+            for start in range(0, 6, together):
+                found += await asyncio.gather(*(one(i) for i in range(start, start + together)))
+            return found
+
+        return [[(n.text, n.parent, n.visits) for n in result.tree] for result in asyncio.run(several())]
+
+    expected = grow(64, 6)
+    assert grow(1, 1) == expected
+    assert grow(5, 3) == expected
+    assert max(map(len, expected)) > 20
 
 
 def test_the_answer_is_one_of_the_chains_answers() -> None:

@@ -1,108 +1,146 @@
 """`TorchEngine`: samples and scores with a model in this process, many sequences at a time.
 
 Sequences join and leave between tokens. A request is queued by `sample` or `score`; the engine runs once every
-coroutine that could still add a request has had its turn, so no timer decides what is batched together.
+coroutine that could still add a request has had its turn, so no timer decides what is batched together. One forward
+pass holds a token of every sequence in flight, the prompts of those that join, and the sequences to be scored, one
+behind the other without padding.
 
-Legend: n rows in flight, S new tokens, L positions read, V vocabulary.
+Legend: n rows in flight, N tokens of a pass, V vocabulary.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from o1kit.engines.torch.prefix_cache import PrefixCache
-from o1kit.engines.torch.row_cache import RowCache
-from o1kit.engines.torch.rows import Rows
-from o1kit.errors import DataError
-from o1kit.functional.noise import derive
+from o1kit.engines.torch.attention import running
+from o1kit.engines.torch.flight import Flight
+from o1kit.engines.torch.lean import lean_hidden, suits
+from o1kit.engines.torch.passes import Plan, Work
+from o1kit.engines.torch.requests import SampleRequest, ScoreRequest
+from o1kit.engines.torch.rows import Draft
+from o1kit.errors import DataError, ResourceError
+from o1kit.ledger import Ledger
 from o1kit.models.language_model import LanguageModel
 from o1kit.protocols import Sampling
-from o1kit.types import Completion, Finish, Usage
+from o1kit.types import Account, Completion, Finish, Usage
 
 QUIET_TICKS = 3
 """Turns of the event loop without a new request before the engine runs."""
 PREFILL_TOKENS = 8192
-"""Most tokens encoded in one forward pass."""
-
-
-@dataclass(eq=False, slots=True)
-class _Sample:
-    prompt: tuple[int, ...]
-    n: int
-    sampling: Sampling
-    future: asyncio.Future[list[Completion]]
-    started: int = 0
-    done: dict[int, Completion] = field(default_factory=dict)
-
-
-@dataclass(eq=False, slots=True)
-class _Score:
-    tokens: tuple[int, ...]
-    positions: tuple[int, ...]
-    future: asyncio.Future[list[float]]
+"""Most tokens of joining and scored sequences in one forward pass, unless a single one is longer."""
+Decode = Callable[[Sequence[int]], str]
 
 
 class TorchEngine:
-    """An engine over one `LanguageModel`. Call `refresh` after the weights changed."""
+    """An engine over one `LanguageModel`. Call `refresh` after the weights changed.
 
-    def __init__(self, model: LanguageModel, eos_id: int, max_batch: int = 256, cache_mb: int = 512) -> None:
-        self.model = model
-        self.eos_id = eos_id
-        self.max_batch = max_batch
-        self.usage = Usage()
-        self._prefixes = PrefixCache(cache_mb * 2**20)
-        self._cache = RowCache(max_batch)
-        self._rows = Rows(max_batch, model.device)
-        self._slots: list[tuple[_Sample, int]] = []
-        self._waiting: deque[_Sample] = deque()
-        self._scores: deque[_Score] = deque()
+    `memory_mb` (MiB) bounds the keys and values: one half for sequences in flight, the other for cached prefixes. A
+    sequence that finds no room for its next token leaves, and is taken up again later where it was. `decode` turns
+    tokens into text and is needed for stop strings only.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        eos_id: int,
+        max_batch: int = 256,
+        memory_mb: float = 1024,
+        decode: Decode | None = None,
+    ) -> None:
+        self.model, self.eos_id, self.max_batch, self.memory_mb = model, eos_id, max_batch, memory_mb
+        self.ledger = Ledger()
+        self.peak_bytes = 0
+        half = int(memory_mb * 2**20 / 2)
+        self._decode = decode
+        self._flight = Flight(max_batch, half, model.device)
+        self._waiting: deque[SampleRequest] = deque()
+        self._scores: deque[ScoreRequest] = deque()
         self._pump: asyncio.Task[None] | None = None
         self._arrivals = 0
 
+    @property
+    def usage(self) -> Usage:
+        """All tokens computed so far."""
+        return self.ledger.total
+
     def refresh(self) -> None:
         """Forgets cached prefixes: they belong to the old weights."""
-        self._prefixes.clear()
+        self._flight.prefixes.clear()
 
-    async def sample(self, prompt: Sequence[int], n: int, sampling: Sampling) -> list[Completion]:
-        """`n` continuations of `prompt`, each a function of (weights, prompt, sampling.key, its index) only.
+    async def sample(
+        self, prompt: Sequence[int], n: int, sampling: Sampling, account: Account = Account()
+    ) -> list[Completion]:
+        """`n` continuations of `prompt`, each a function of (weights, prompt, sampling, its index) only.
 
         Raises:
-            DataError: the prompt is empty or leaves no room in the model's context.
+            DataError: the prompt is empty, holds unknown tokens or leaves no room in the model's context.
+            ResourceError: the longest possible sequence does not fit the engine's memory.
         """
-        self._check(len(prompt) + 1)
+        limit = min(len(prompt) + sampling.max_tokens, self.model.context_length)
+        self._check(prompt, len(prompt) + 1, limit)
+        if sampling.stop_strings and self._decode is None:
+            raise ValueError("stop strings need an engine made with `decode`")
         sampling = replace(sampling, stop_ids=sampling.stop_ids | {self.eos_id})
-        request = _Sample(tuple(prompt), n, sampling, asyncio.get_running_loop().create_future())
+        todo = deque((i, Draft(list(prompt))) for i in range(n))
+        future = asyncio.get_running_loop().create_future()
+        request = SampleRequest(tuple(prompt), n, sampling, account, limit, future, todo)
         self._waiting.append(request)
         self._wake()
         return await request.future
 
-    async def score(self, tokens: Sequence[int], positions: Sequence[int]) -> list[float]:
+    async def score(
+        self, tokens: Sequence[int], positions: Sequence[int], account: Account = Account(phase="score")
+    ) -> list[float]:
         """The scalar head's raw output at each position (an index into `tokens`).
 
         Raises:
-            DataError: the sequence is empty or longer than the model's context.
+            DataError: the sequence is empty, holds unknown tokens or is longer than the model's context.
+            ResourceError: it does not fit the engine's memory.
+            ValueError: the model has no scalar head.
         """
-        self._check(len(tokens))
-        request = _Score(tuple(tokens), tuple(positions), asyncio.get_running_loop().create_future())
+        if self.model.head is None:
+            raise ValueError("this model has no scalar head to read")
+        self._check(tokens, len(tokens), len(tokens))
+        request = ScoreRequest(tuple(tokens), tuple(positions), account, asyncio.get_running_loop().create_future())
         self._scores.append(request)
         self._wake()
         return await request.future
 
-    def _check(self, length: int) -> None:
+    def _check(self, tokens: Sequence[int], length: int, limit: int) -> None:
+        if not tokens:
+            raise DataError("an empty prompt cannot be continued.")
         if length > self.model.context_length:
             raise DataError(
                 f"a sequence of {length} tokens does not fit the model's context of {self.model.context_length}. "
                 "Use shorter problems or a model with a longer context."
             )
-        if length < 2:
-            raise DataError("an empty prompt cannot be continued.")
+        known = self.model.vocabulary_size
+        if not 0 <= min(tokens) <= max(tokens) < known:
+            raise DataError(f"a sequence holds a token id outside the model's vocabulary of {known}.")
+        if not self._flight.cache.bytes_per_position:
+            self._measure()
+        if self._flight.cache.capacity(limit) < 1:
+            raise ResourceError(
+                f"a sequence of {limit} tokens needs {2 * self._flight.cache.bytes_of(limit) / 2**20:.3g} MiB of "
+                f"engine memory, of which there are {self.memory_mb:g}. Raise engine.memory_mb or shorten the sequence."
+            )
+
+    @torch.inference_mode()
+    def _measure(self) -> None:
+        """Runs one token, which shows what a position takes, and makes the first slabs."""
+        plan = Plan()
+        plan.add(Work(0, 0, (self.eos_id,)))
+        self._forward(plan)
+        self._flight.cache.resize(1, 0)
+
+    # ---- the loop ------------------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
         self._arrivals += 1
@@ -122,11 +160,13 @@ class TorchEngine:
         self.model.eval()
         try:
             await self._settle()
-            while self._waiting or self._scores or self._slots:
+            while self._waiting or self._scores or self._flight.slots:
                 with torch.inference_mode():
                     freed = self._step()
                 if freed:
                     await self._settle()
+                else:
+                    await asyncio.sleep(0)
         except Exception as error:
             self._fail(error)
         finally:
@@ -134,7 +174,7 @@ class TorchEngine:
 
     def _fail(self, error: Exception) -> None:
         """Hands the error to every waiter and starts afresh."""
-        requests = [*self._waiting, *(request for request, _ in self._slots)]
+        requests = [*self._waiting, *(request for request, _ in self._flight.slots)]
         futures: list[asyncio.Future[Any]] = [r.future for r in requests]
         futures.extend(r.future for r in self._scores)
         for future in futures:
@@ -142,189 +182,166 @@ class TorchEngine:
                 future.set_exception(error)
         self._waiting.clear()
         self._scores.clear()
-        self._slots.clear()
+        self._flight.slots.clear()
         self.refresh()
 
     def _step(self) -> bool:
-        """Scores what waits, lets sequences join, decodes one token; True when a request was completed."""
-        scored = bool(self._scores)
-        while self._scores:
-            self._score_batch()
-        free = self.max_batch - len(self._slots)
-        if self._waiting and (not self._slots or free * 4 >= self.max_batch):
-            self._admit(free)
-        return (bool(self._slots) and self._decode()) or scored
+        """One forward pass: a token for every sequence in flight or joining, and scores; True if a request is done."""
+        self._flight.drop_abandoned()
+        self._waiting.extendleft(self._flight.make_room())
+        plan = Plan()
+        flying = len(self._flight.slots)
+        if flying:
+            plan.decode(*self._flight.rows.last(flying), self._flight.lengths())
+        judged = self._choose_scores(plan)
+        joined = self._join(plan, judged)
+        works = self._place_scores(plan, judged)
+        if not plan:
+            return False
+        hidden = self._forward(plan)
+        for judge, work in zip(judged, works, strict=True):
+            self._answer(judge, work, plan, hidden)
+        for rows, work in joined:
+            self._share(rows, work)
+        ended = self._draw(hidden, plan, joined, flying) if self._flight.slots else []
+        return self._retire(ended) or bool(judged)
 
-    # ---- joining -------------------------------------------------------------------------------------------------
+    def _forward(self, plan: Plan) -> Tensor:
+        """Hidden states [N, hidden] of the pass."""
+        tokens_N, current = plan.build(self._flight.cache, self.model.device)
+        decoder = self.model.decoder
+        with running(current, decoder.config):
+            if suits(decoder):
+                hidden = lean_hidden(decoder, tokens_N, current.positions_N)
+            else:
+                hidden = self.model.hidden(tokens_N[None], position_ids=current.positions_N[None], use_cache=False)[0]
+        self.peak_bytes = max(self.peak_bytes, self._flight.bytes)
+        return hidden
 
-    def _admit(self, free: int) -> None:
-        """Gives free rows to waiting samples and encodes what of their prompts is not cached."""
-        joined: list[tuple[list[int], tuple[int, ...]]] = []
-        while free and self._waiting:
+    def _draw(self, hidden: Tensor, plan: Plan, joined: list[tuple[list[int], Work]], flying: int) -> list[int]:
+        """The next token of each sequence; returns the rows that end."""
+        last = [*range(flying), *(plan.last(work) for rows, work in joined for _ in rows)]
+        hidden = hidden[: len(last)] if len(last) == flying else hidden[torch.tensor(last, device=hidden.device)]
+        values = self.model.head_logits(hidden) if self.model.head is not None else None
+        n = len(self._flight.slots)
+        ended = self._flight.rows.append(n, self.model.logits(hidden), values)
+        said = [row for row in range(n) if self._flight.slots[row][0].sampling.stop_strings and self._stopped(row)]
+        return sorted({*ended, *said}) if said else ended
+
+    # ---- scores --------------------------------------------------------------------------------------------------
+
+    def _choose_scores(self, plan: Plan) -> list[ScoreRequest]:
+        """The waiting sequences for which there are rows and room in this pass."""
+        chosen: list[ScoreRequest] = []
+        tokens = 0
+        while self._scores and (not chosen or tokens < PREFILL_TOKENS):
+            request = self._scores[0]
+            if request.future.done():
+                self._scores.popleft()
+                continue
+            longest = max(len(r.tokens) for r in (*chosen, request))
+            if self._flight.room(len(self._flight.slots) + len(chosen), longest) <= 0:
+                break
+            tokens += len(request.tokens)
+            chosen.append(self._scores.popleft())
+        return chosen
+
+    def _place_scores(self, plan: Plan, judged: Sequence[ScoreRequest]) -> list[Work]:
+        """Puts them into the rows behind the samples, with what is cached of them."""
+        works = []
+        for row, request in enumerate(judged, len(self._flight.slots)):
+            start = self._flight.restore([row], request.tokens[: min(request.positions)])
+            works.append(Work(row, start, request.tokens[start:]))
+            plan.add(works[-1])
+            self.ledger.charge(request.account, Usage(scored=len(request.tokens) - start, cached=start))
+        return works
+
+    def _answer(self, request: ScoreRequest, work: Work, plan: Plan, hidden: Tensor) -> None:
+        """Reads the head; a leaf of a tree, which has one reading, is likely to be continued and kept."""
+        first = plan.first(work) - work.start
+        at = torch.tensor([first + position for position in request.positions], device=hidden.device)
+        scores: list[float] = self.model.head_logits(hidden[at]).tolist()
+        if len(request.positions) == 1:
+            self._flight.keep(request.tokens, work.start, work.row)
+        if not request.future.done():
+            request.future.set_result(scores)
+
+    # ---- samples join and leave ----------------------------------------------------------------------------------
+
+    def _join(self, plan: Plan, judged: Sequence[ScoreRequest]) -> list[tuple[list[int], Work]]:
+        """Gives free rows to waiting samples; a prompt joins the pass once for all rows that share it."""
+        joined: list[tuple[list[int], Work]] = []
+        longest = max((len(request.tokens) for request in judged), default=0)
+        self._line_up()
+        while self._waiting and plan.prefill < PREFILL_TOKENS:
             request = self._waiting[0]
-            if request.future.cancelled():
+            if request.over or not request.todo:
                 self._waiting.popleft()
                 continue
-            count = min(free, request.n - request.started)
-            rows = list(range(len(self._slots), len(self._slots) + count))
+            first, draft = len(self._flight.slots), request.todo[0][1]
+            free = self._flight.room(first + len(judged), max(longest, len(draft.tokens)))
+            if free <= 0 or (first and not joined and free * 4 < self._flight.cache.rows):
+                break
+            begun = len(draft.tokens) > len(request.prompt)
+            alike = 1 if begun else sum(len(d.tokens) == len(request.prompt) for _, d in request.todo)
+            rows = list(range(first, first + min(free, alike)))
+            start = self._flight.restore(rows, draft.tokens[:-1])
+            work = Work(first, start, tuple(draft.tokens[start:]))
+            plan.add(work)
+            joined.append((rows, work))
             for row in rows:
-                self._slots.append((request, request.started))
-                self._rows.start(row, request.prompt, self._limit(request), request.sampling, request.started)
-                request.started += 1
-            joined.append((rows, request.prompt))
-            free -= count
-            if request.started == request.n:
-                self._waiting.popleft()
-        self._prefill(joined)
+                index, draft = request.todo.popleft()
+                self._flight.slots.append((request, index))
+                self._flight.rows.start(row, len(request.prompt), draft, request.limit, request.sampling, index)
+            shared = len(draft.tokens) * (len(rows) - 1)
+            self.ledger.charge(request.account, Usage(prompt=len(work.tokens), cached=start + shared))
+        return joined
 
-    def _limit(self, request: _Sample) -> int:
-        return min(len(request.prompt) + request.sampling.max_tokens, self.model.context_length)
+    def _line_up(self) -> None:
+        """Of those that may join now, long prompts first: rows of like length then lie side by side."""
+        count = min(len(self._waiting), self.max_batch)
+        first = [self._waiting.popleft() for _ in range(count)]
+        self._waiting.extendleft(sorted(first, key=lambda request: len(request.prompt)))
 
-    def _prefill(self, joined: Sequence[tuple[list[int], tuple[int, ...]]]) -> None:
-        """Fills the cache for all but the last token of each prompt, once for rows that share it."""
-        todo: list[tuple[int, list[int], tuple[int, ...]]] = []
-        for rows, prompt in joined:
-            length = self._restore(rows, prompt[:-1])
-            self.usage += Usage(prompt=len(prompt) - length, cached=length + len(prompt) * (len(rows) - 1))
-            if length < len(prompt) - 1:
-                todo.append((length, rows, prompt))
-        todo.sort(key=lambda item: len(item[2]) - item[0])
-        for chunk in _chunks([(start, rows[0], prompt[:-1]) for start, rows, prompt in todo], PREFILL_TOKENS):
-            self._encode(chunk)
-        for start, rows, prompt in todo:
-            block = self._cache.read(rows[0], start, len(prompt) - 1)
-            self._prefixes.insert(prompt[:-1], start, block)
-            if len(rows) > 1:
-                self._cache.write(torch.tensor(rows[1:], device=self.model.device), start, block)
-
-    def _restore(self, rows: Sequence[int], tokens: tuple[int, ...]) -> int:
-        """Copies the longest cached prefix into the rows and returns its length."""
-        length, blocks = self._prefixes.match(tokens)
-        if length:
-            index = torch.tensor(rows, device=self.model.device)
-            self._cache.write(index, 0, torch.cat(blocks, dim=3) if len(blocks) > 1 else blocks[0])
-        return length
-
-    def _encode(self, chunk: Sequence[tuple[int, int, tuple[int, ...]]]) -> Tensor:
-        """Hidden states [rows, S, hidden] of the tokens from `start` on, for (start, row, tokens) triples."""
-        device = self.model.device
-        width = max(len(tokens) - start for start, _, tokens in chunk)
-        padded = [list(tokens[start:]) + [0] * (width - len(tokens) + start) for start, _, tokens in chunk]
-        starts = torch.tensor([start for start, _, _ in chunk], device=device)
-        positions_nS = starts[:, None] + torch.arange(width, device=device)
-        length = int(positions_nS.max()) + 1
-        self._cache.select(torch.tensor([row for _, row, _ in chunk], device=device), positions_nS, length)
-        return self._forward(torch.tensor(padded, device=device), positions_nS, length)
-
-    def _forward(self, token_ids_nS: Tensor, positions_nS: Tensor, length: int) -> Tensor:
-        visible = torch.arange(length, device=token_ids_nS.device) <= positions_nS[:, None, :, None]
-        return self.model.hidden(
-            token_ids_nS,
-            position_ids=positions_nS,
-            attention_mask=visible,
-            past_key_values=self._cache,
-            use_cache=True,
-        )
-
-    # ---- decoding ------------------------------------------------------------------------------------------------
-
-    def _decode(self) -> bool:
-        """Samples one token for every sequence in flight; True when one of them ended its request."""
-        n = len(self._slots)
-        tokens_n, positions_n = self._rows.last(n)
-        length = self._rows.longest(n)
-        self._cache.select(slice(0, n), positions_n[:, None], length)
-        hidden = self._forward(tokens_n[:, None], positions_n[:, None], length)[:, 0]
-        values = self.model.head_logits(hidden) if self.model.head is not None else None
-        ended = self._rows.append(n, self.model.logits(hidden), values)
-        return bool(ended) and self._retire(ended)
+    def _share(self, rows: Sequence[int], work: Work) -> None:
+        """Keeps an encoded prompt for later, and copies it to the other rows that continue it."""
+        flight = self._flight
+        tokens = flight.rows.head(rows[0], work.start + len(work.tokens))
+        block = flight.keep(tokens, work.start, work.row)
+        if len(rows) > 1:
+            flight.cache.write(torch.tensor(rows[1:], device=self.model.device), work.start, block)
 
     def _retire(self, ended: Sequence[int]) -> bool:
         """Takes ended rows out, closes the gaps with the last rows, and completes requests."""
         completed = False
         for row in ended:
-            request, index = self._slots[row]
-            tokens, logprobs, values = self._rows.result(row)
-            prompt = len(request.prompt)
-            finish = self._finish(tokens, request)
-            request.done[index] = Completion(tuple(tokens[prompt:]), tuple(logprobs), finish, tuple(values))
-            self.usage += Usage(generated=len(tokens) - prompt)
+            request, index = self._flight.slots[row]
+            draft = self._flight.rows.result(row)
+            prompt, tokens = len(request.prompt), draft.tokens
+            finish = self._finish(row, tokens, request)
+            request.done[index] = Completion(
+                tuple(tokens[prompt:]), tuple(draft.logprobs), finish, tuple(draft.values), tuple(draft.alternatives)
+            )
+            self.ledger.charge(request.account, Usage(generated=len(tokens) - prompt))
             if finish == "step":
-                start, _ = self._prefixes.match(tokens[:-1])
-                if start < len(tokens) - 1:
-                    self._prefixes.insert(tokens[:-1], start, self._cache.read(row, start, len(tokens) - 1))
-            if len(request.done) == request.n:
+                self._flight.remember(row, tokens[:-1])
+            if not request.todo and len(request.done) == request.n:
                 completed = True
-                if not request.future.done():
+                if not request.over:
                     request.future.set_result([request.done[i] for i in range(request.n)])
-        self._compact(set(ended))
+        self._flight.compact(set(ended))
         return completed
 
-    def _finish(self, tokens: Sequence[int], request: _Sample) -> Finish:
+    def _finish(self, row: int, tokens: Sequence[int], request: SampleRequest) -> Finish:
         if tokens[-1] == self.eos_id:
             return "answer"
-        if tokens[-1] in request.sampling.stop_ids:
+        if tokens[-1] in request.sampling.stop_ids or (request.sampling.stop_strings and self._stopped(row)):
             return "step"
         return "length" if len(tokens) < self.model.context_length else "context"
 
-    def _compact(self, ended: set[int]) -> None:
-        kept = [row for row in range(len(self._slots)) if row not in ended]
-        holes = [row for row in sorted(ended) if row < len(kept)]
-        movers = [row for row in kept if row >= len(kept)]
-        for hole, mover in zip(holes, movers, strict=True):
-            self._slots[hole] = self._slots[mover]
-        del self._slots[len(kept) :]
-        if movers:
-            source = torch.tensor(movers, device=self.model.device)
-            target = torch.tensor(holes, device=self.model.device)
-            self._cache.move(source, target, max(self._rows.length(row) for row in movers))
-            self._rows.move(movers, holes)
-
-    # ---- scoring -------------------------------------------------------------------------------------------------
-
-    def _score_batch(self) -> None:
-        """Encodes waiting sequences in rows that no sample uses, and reads the head."""
-        free = list(range(len(self._slots), self.max_batch))
-        if not free:
-            return self._score_later()
-        batch = [self._scores.popleft() for _ in range(min(len(free), len(self._scores)))]
-        chunk: list[tuple[int, int, tuple[int, ...]]] = []
-        for request, row in zip(batch, free, strict=False):
-            start = self._restore([row], request.tokens[: min(request.positions)])
-            self.usage += Usage(scored=len(request.tokens) - start, cached=start)
-            chunk.append((start, row, request.tokens))
-        order = sorted(range(len(batch)), key=lambda i: len(chunk[i][2]) - chunk[i][0])
-        sizes = _chunks([(*chunk[i], i) for i in order], PREFILL_TOKENS)
-        for part in sizes:
-            hidden = self._encode([(start, row, tokens) for start, row, tokens, _ in part])
-            scores = self.model.head_logits(hidden).cpu()
-            for line, (start, row, tokens, i) in enumerate(part):
-                if len(batch[i].positions) == 1:  # a leaf of a tree, likely to be continued; finished chains are not
-                    self._prefixes.insert(tokens, start, self._cache.read(row, start, len(tokens)))
-                if not batch[i].future.done():
-                    batch[i].future.set_result([float(scores[line, p - start]) for p in batch[i].positions])
-
-    def _score_later(self) -> None:
-        """Decodes until a row is free."""
-        while len(self._slots) == self.max_batch:
-            self._decode()
-
-
-_Item = TypeVar("_Item", bound=tuple[Any, ...])
-
-
-def _chunks(items: Sequence[_Item], max_tokens: int) -> list[list[_Item]]:
-    """Splits (start, row, tokens, ...) tuples, sorted by length, so that each padded part holds few enough tokens."""
-    parts: list[list[_Item]] = []
-    for item in items:
-        width = len(item[2]) - item[0]
-        if parts and width * (len(parts[-1]) + 1) <= max_tokens:
-            parts[-1].append(item)
-        else:
-            parts.append([item])
-    return parts
-
-
-def sample_key(seed: int, *path: int) -> int:
-    """The key of a request: a function of the seed and of where in the search it stands."""
-    return derive(seed, *path)
+    def _stopped(self, row: int) -> bool:
+        """True when the text of the last tokens holds a stop string (a token adds a byte or more)."""
+        assert self._decode is not None
+        strings = self._flight.slots[row][0].sampling.stop_strings
+        text = self._decode(self._flight.rows.tail(row, max(len(s.encode()) for s in strings) + 3))
+        return any(s in text for s in strings)

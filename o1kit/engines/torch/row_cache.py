@@ -1,6 +1,6 @@
-"""Keys and values of the sequences in flight, one row each, in the form that transformers' attention calls.
+"""Keys and values of the sequences in flight, one row each, within a bound of memory.
 
-Shapes: R rows, H key-value heads, T positions, D head width, S new tokens, n rows of this pass.
+Shapes: R rows, H key-value heads, L positions, D head width, N tokens.
 """
 
 from __future__ import annotations
@@ -13,42 +13,52 @@ GROWTH = 64
 
 
 class RowCache:
-    """A preallocated cache whose rows are addressed by number; `select` says what the next forward pass touches."""
+    """One slab [R, H, L, D] for the keys and one for the values of each layer; made on the first pass."""
 
-    is_compileable = False
-
-    def __init__(self, num_rows: int) -> None:
-        self.num_rows = num_rows
+    def __init__(self, max_rows: int, max_bytes: int) -> None:
+        self.max_rows, self.max_bytes = max_rows, max_bytes
+        self.rows, self.length = 1, GROWTH
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
-        self._rows: slice | Tensor = slice(0, 0)
-        self._index: Tensor = torch.empty(0, dtype=torch.long)
-        self._positions: Tensor = torch.empty(0, dtype=torch.long)
-        self._length = 0
 
-    def select(self, rows: slice | Tensor, positions_nS: Tensor, length: int) -> None:
-        """The next pass writes `positions_nS` of these rows and reads positions below `length`."""
-        self._rows, self._length = rows, length
-        device = positions_nS.device
-        index = torch.arange(rows.start, rows.stop, device=device) if isinstance(rows, slice) else rows
-        self._index, self._positions = index[:, None].expand_as(positions_nS), positions_nS
-        for layer in range(len(self.keys)):
-            self.keys[layer] = self._grown(self.keys[layer], length)
-            self.values[layer] = self._grown(self.values[layer], length)
+    @property
+    def bytes_per_position(self) -> int:
+        """Memory of one position of one row; 0 before the first pass."""
+        return sum(x.element_size() * x.shape[1] * x.shape[3] for x in (*self.keys, *self.values))
 
-    def update(self, key_nHSD: Tensor, value_nHSD: Tensor, layer: int, *_: object) -> tuple[Tensor, Tensor]:
-        """Stores the new keys and values and returns all that the selected rows may attend to."""
+    @property
+    def bytes(self) -> int:
+        """Memory allocated."""
+        return self.rows * self.length * self.bytes_per_position
+
+    def bytes_of(self, length: int) -> int:
+        """Memory that one row of this many positions takes."""
+        return rounded(length) * self.bytes_per_position
+
+    def capacity(self, length: int) -> int:
+        """How many rows of this many positions the bound admits."""
+        return min(self.max_rows, self.max_bytes // max(1, self.bytes_of(length)))
+
+    def resize(self, length: int, live: int) -> None:
+        """Makes room for as many rows of `length` positions as the bound admits, keeping the first `live` rows."""
+        length = rounded(length)
+        rows = self.capacity(length)
+        kept = min(length, self.length)
+        for stores in (self.keys, self.values):
+            for layer, old in enumerate(stores):
+                new = old.new_zeros(rows, old.shape[1], length, old.shape[3])
+                new[:live, :, :kept] = old[:live, :, :kept]
+                stores[layer] = new
+        self.rows, self.length = rows, length
+
+    def put(self, layer: int, rows_N: Tensor, positions_N: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Stores new keys and values [N, H, D] and returns the layer's slabs."""
         while len(self.keys) <= layer:
-            shape = (self.num_rows, key_nHSD.shape[1], 0, key_nHSD.shape[3])
-            self.keys.append(self._grown(key_nHSD.new_zeros(shape), self._length))
-            self.values.append(self._grown(value_nHSD.new_zeros(shape), self._length))
-        for store, new in ((self.keys[layer], key_nHSD), (self.values[layer], value_nHSD)):
-            store[self._index, :, self._positions] = new.transpose(1, 2)
-        return self.keys[layer][self._rows, :, : self._length], self.values[layer][self._rows, :, : self._length]
-
-    def get_seq_length(self, layer: int = 0) -> int:
-        """Length transformers would assume; positions are always given explicitly, so it is not used."""
-        return 0
+            for stores, new in ((self.keys, key), (self.values, value)):
+                stores.append(new.new_zeros(self.rows, new.shape[1], self.length, new.shape[2]))
+        self.keys[layer][rows_N, :, positions_N] = key
+        self.values[layer][rows_N, :, positions_N] = value
+        return self.keys[layer], self.values[layer]
 
     def move(self, source: Tensor, target: Tensor, length: int) -> None:
         """Copies rows, as far as `length` positions."""
@@ -64,16 +74,10 @@ class RowCache:
         """Puts a block made by `read` at `start` of each of the rows."""
         stop = start + block.shape[3]
         for layer, (k, v) in enumerate(block):
-            self.keys[layer] = self._grown(self.keys[layer], stop)
-            self.values[layer] = self._grown(self.values[layer], stop)
             self.keys[layer][rows, :, start:stop] = k
             self.values[layer][rows, :, start:stop] = v
 
-    @staticmethod
-    def _grown(store: Tensor, length: int) -> Tensor:
-        if store.shape[2] >= length:
-            return store
-        size = max(-(-length // GROWTH) * GROWTH, store.shape[2] * 3 // 2)
-        grown = store.new_zeros((store.shape[0], store.shape[1], size, store.shape[3]))
-        grown[:, :, : store.shape[2]] = store
-        return grown
+
+def rounded(length: int) -> int:
+    """The next multiple of the growth step."""
+    return -(-length // GROWTH) * GROWTH

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from o1kit.functional.noise import derive, uniform
-from o1kit.protocols import Sampling
+from o1kit.functional.sampling import draw, truncate
+from o1kit.protocols import Decoding, Sampling
+
+Alternatives = tuple[tuple[int, float], ...]
+
+
+@dataclass(slots=True)
+class Draft:
+    """What one sample has so far: its tokens, prompt included, and what is known of the generated ones."""
+
+    tokens: list[int]
+    logprobs: list[float] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    alternatives: list[Alternatives] = field(default_factory=list)
 
 
 class Rows:
@@ -16,28 +29,35 @@ class Rows:
 
     def __init__(self, num_rows: int, device: torch.device) -> None:
         self.device = device
-        self._tokens = torch.zeros(num_rows, 64, dtype=torch.long, device=device)
-        self._logprobs = torch.zeros(num_rows, 64, device=device)
-        self._values = torch.zeros(num_rows, 64, device=device)
+
+        def numbers(dtype: torch.dtype = torch.float32, width: int | None = None) -> Tensor:
+            return torch.zeros(num_rows if width is None else (num_rows, width), dtype=dtype, device=device)
+
+        self._tokens, self._logprobs, self._values = numbers(torch.long, 64), numbers(width=64), numbers(width=64)
+        self._prompts = [0] * num_rows
+        self._lengths, self._limits = numbers(torch.long), numbers(torch.long)
+        self._keys, self._stops = numbers(torch.long), numbers(torch.long)
+        self._decoding = [Decoding()] * num_rows
         self._has_values = False
-        self._prompt = [0] * num_rows
-        self._lengths = torch.zeros(num_rows, dtype=torch.long, device=device)
-        self._limits = torch.zeros(num_rows, dtype=torch.long, device=device)
-        self._keys = torch.zeros(num_rows, dtype=torch.long, device=device)
-        self._temperatures = torch.ones(num_rows, device=device)
-        self._greedy = torch.zeros(num_rows, dtype=torch.bool, device=device)
+        self._alternatives: list[list[Alternatives]] = [[] for _ in range(num_rows)]
+        self._reported = [0] * num_rows
         self._stop_sets: list[frozenset[int]] = []
         self._stop_masks: Tensor | None = None
-        self._stops = torch.zeros(num_rows, dtype=torch.long, device=device)
 
-    def start(self, row: int, prompt: Sequence[int], limit: int, sampling: Sampling, index: int) -> None:
-        """Puts a prompt into a row; `limit` bounds its whole length."""
+    def start(self, row: int, prompt: int, known: Draft, limit: int, sampling: Sampling, index: int) -> None:
+        """Puts a sequence whose first `prompt` tokens were given into a row; `limit` bounds its whole length."""
+        length = len(known.tokens)
         self._grow(limit)
-        self._tokens[row, : len(prompt)] = torch.tensor(prompt, device=self.device)
-        self._prompt[row] = len(prompt)
-        self._lengths[row], self._limits[row] = len(prompt), limit
+        self._tokens[row, :length] = torch.tensor(known.tokens, device=self.device)
+        self._prompts[row], self._alternatives[row] = prompt, list(known.alternatives)
+        if length > prompt:
+            self._logprobs[row, prompt:length] = torch.tensor(known.logprobs, device=self.device)
+        if known.values:
+            self._values[row, prompt:length] = torch.tensor(known.values, device=self.device)
+        self._lengths[row], self._limits[row] = length, limit
         self._keys[row] = derive(sampling.key, index)
-        self._temperatures[row], self._greedy[row] = sampling.temperature, sampling.greedy
+        self._decoding[row] = sampling.decoding
+        self._reported[row] = sampling.alternatives
         if sampling.stop_ids not in self._stop_sets:
             self._stop_sets.append(sampling.stop_ids)
             self._stop_masks = None
@@ -48,50 +68,90 @@ class Rows:
         positions = self._lengths[:n] - 1
         return self._tokens[:n].gather(1, positions[:, None]).squeeze(1), positions
 
-    def longest(self, n: int) -> int:
-        """Length of the longest of the first n rows."""
-        return int(self._lengths[:n].max())
-
-    def length(self, row: int) -> int:
-        """Length of one row."""
-        return int(self._lengths[row])
+    def lengths(self, n: int) -> list[int]:
+        """Lengths of the first n rows."""
+        lengths: list[int] = self._lengths[:n].tolist()
+        return lengths
 
     def append(self, n: int, logits_nV: Tensor, values_n: Tensor | None) -> list[int]:
         """Draws the next token of the first n rows and returns the rows that end with it.
 
-        Log-probabilities are those of the untempered distribution. A draw inverts the cumulative distribution at a
-        number that depends on the row's key and the token's position only.
+        Log-probabilities are those of the untempered, untruncated distribution. A draw inverts the cumulative
+        distribution at a number that depends on the row's key and the token's position only.
         """
         logprobs_nV = torch.log_softmax(logits_nV, dim=-1)
-        probabilities = torch.softmax(logits_nV / self._temperatures[:n, None], dim=-1)
-        cumulative = probabilities.cumsum(dim=-1, dtype=torch.float64)
-        noise = uniform(self._keys[:n], self._lengths[:n])[:, None] * cumulative[:, -1:]
-        drawn = torch.searchsorted(cumulative, noise, right=True).squeeze(1).clamp(max=logits_nV.shape[1] - 1)
-        tokens = torch.where(self._greedy[:n], logits_nV.argmax(dim=-1), drawn)
+        tokens = self._next(n, logits_nV, logprobs_nV)
         at = self._lengths[:n, None]
         self._tokens[:n].scatter_(1, at, tokens[:, None])
         self._logprobs[:n].scatter_(1, at, logprobs_nV.gather(1, tokens[:, None]))
         if values_n is not None:
             self._has_values = True
             self._values[:n].scatter_(1, at, values_n[:, None].float())
+        self._report(n, logprobs_nV)
         self._lengths[:n] += 1
         ended = self._masks(logits_nV.shape[1])[self._stops[:n], tokens] | (self._lengths[:n] >= self._limits[:n])
         return ended.nonzero().squeeze(1).tolist() if bool(ended.any()) else []
 
-    def result(self, row: int) -> tuple[list[int], list[float], list[float]]:
-        """All tokens of a row; log-probabilities and values of the generated ones."""
-        start, stop = self._prompt[row], self.length(row)
-        values = self._values[row, start:stop].tolist() if self._has_values else []
-        return self._tokens[row, :stop].tolist(), self._logprobs[row, start:stop].tolist(), values
+    def _next(self, n: int, logits_nV: Tensor, logprobs_nV: Tensor) -> Tensor:
+        how = self._decoding[:n]
+        if all(d.greedy for d in how):
+            return logits_nV.argmax(dim=-1)
+        if all(d.temperature == 1 for d in how):
+            probabilities = logprobs_nV.exp()
+        else:
+            probabilities = torch.softmax(logits_nV / self._numbers([d.temperature for d in how])[:, None], dim=-1)
+        if any(d.truncates for d in how):
+            top_k, top_p, min_p = ([getattr(d, name) for d in how] for name in ("top_k", "top_p", "min_p"))
+            top_k_n = torch.tensor(top_k, device=self.device)
+            probabilities = truncate(probabilities, top_k_n, self._numbers(top_p), self._numbers(min_p))
+        drawn = draw(probabilities, uniform(self._keys[:n], self._lengths[:n]))
+        if not any(d.greedy for d in how):
+            return drawn
+        greedy = torch.tensor([d.greedy for d in how], device=self.device)
+        return torch.where(greedy, logits_nV.argmax(dim=-1), drawn)
 
-    def move(self, source: Sequence[int], target: Sequence[int]) -> None:
+    def _numbers(self, values: list[float]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=self.device)
+
+    def result(self, row: int) -> Draft:
+        """All that is known of a row."""
+        start, stop = self._prompts[row], int(self._lengths[row])
+        return Draft(
+            self._tokens[row, :stop].tolist(),
+            self._logprobs[row, start:stop].tolist(),
+            self._values[row, start:stop].tolist() if self._has_values else [],
+            self._alternatives[row],
+        )
+
+    def head(self, row: int, count: int) -> list[int]:
+        """The first tokens of a row."""
+        tokens: list[int] = self._tokens[row, :count].tolist()
+        return tokens
+
+    def tail(self, row: int, count: int) -> list[int]:
+        """The last generated tokens of a row, at most `count`."""
+        stop = int(self._lengths[row])
+        tokens: list[int] = self._tokens[row, max(self._prompts[row], stop - count) : stop].tolist()
+        return tokens
+
+    def move(self, source: list[int], target: list[int]) -> None:
         """Copies rows."""
-        for store in (self._tokens, self._logprobs, self._values, self._lengths, self._limits, self._keys):
-            store[list(target)] = store[list(source)]
-        for store in (self._temperatures, self._greedy, self._stops):
-            store[list(target)] = store[list(source)]
+        state = (self._tokens, self._logprobs, self._values, self._lengths, self._limits, self._keys, self._stops)
+        for store in state:
+            store[target] = store[source]
         for a, b in zip(source, target, strict=True):
-            self._prompt[b] = self._prompt[a]
+            self._prompts[b], self._reported[b] = self._prompts[a], self._reported[a]
+            self._alternatives[b], self._decoding[b] = self._alternatives[a], self._decoding[a]
+
+    def _report(self, n: int, logprobs_nV: Tensor) -> None:
+        """Notes the likeliest tokens for the rows that want them."""
+        most = max(self._reported[:n])
+        if not most:
+            return
+        top = logprobs_nV.topk(min(most, logprobs_nV.shape[1]), dim=-1)
+        for row, (ids, values) in enumerate(zip(top.indices.tolist(), top.values.tolist(), strict=True)):
+            if k := self._reported[row]:
+                self._alternatives[row].append(tuple(zip(ids[:k], values[:k], strict=True)))
 
     def _masks(self, vocabulary: int) -> Tensor:
         if self._stop_masks is None:

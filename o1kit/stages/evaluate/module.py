@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import lightning as L
@@ -13,7 +14,7 @@ from o1kit.functional.noise import derive
 from o1kit.functional.statistics import bootstrap_interval
 from o1kit.models.language_model import LanguageModel
 from o1kit.models.load import load_directory
-from o1kit.protocols import StageInputs, StepReward
+from o1kit.protocols import Decoding, StageInputs, StepReward
 from o1kit.report.results import Answer, ResultRow
 from o1kit.report.tree import tree_record
 from o1kit.rewards.pool import ScoringPool
@@ -72,6 +73,7 @@ class EvaluateModule(L.LightningModule):
         problems = self.suite.problems(split)
         prm = self._prm()
         scores = SharedScores(prm) if prm is not None else None
+        engines = [policy.engine, *([prm.engine] if prm is not None else [])]
         for config in sorted(self.config.searches, key=lambda c: -getattr(c, "num_samples", 0)):
             search: Any = registry.lookup("searches", config.kind)(config)
             judge: StepReward | None = scores
@@ -84,7 +86,13 @@ class EvaluateModule(L.LightningModule):
                 return result
 
             results = run_all(problems, work, label=f"{name} {split} {label(config)}")
+            rows = len(self.rows)
             self._measure(name, split, config, problems, results)
+            computed = [engine.ledger.take().per_problem(len(problems)) for engine in engines]
+            spent = dict(zip(("policy", "prm"), computed, strict=False))
+            self.rows[rows:] = [
+                replace(row, extra={**row.extra, "computed_per_problem": spent}) for row in self.rows[rows:]
+            ]
         order = [name for c in self.config.searches for name in (label(c), oracle_label(c))]
         self.rows.sort(key=lambda r: (self.config.policies.index(r.policy), order.index(r.search)))
 
@@ -150,7 +158,7 @@ class EvaluateModule(L.LightningModule):
         questions = [Problem(f"ask/{i}", "ask", text) for i, text in enumerate(self.config.ask)]
 
         async def work(index: int, problem: Problem) -> Answer:
-            (state,) = await policy.complete(policy.start(problem), 1, key=0, greedy=True)
+            (state,) = await policy.complete(policy.start(problem), 1, key=0, decoding=Decoding(greedy=True))
             return Answer(problem.prompt, self.config.policies[-1], state.text, policy.answer(state))
 
         self.asked = run_all(questions, work, label="questions") if questions else []
@@ -162,7 +170,7 @@ class EvaluateModule(L.LightningModule):
         model, template = self._load(name)
         return build_policy(model, template, self.inputs.recipe.engine)
 
-    def _prm(self) -> StepReward | None:
+    def _prm(self) -> PrmReward | None:
         if self.config.prm is None:
             return None
         model, template = self._load(self.config.prm)

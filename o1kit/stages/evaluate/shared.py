@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from o1kit.protocols import Policy, StepReward
+from o1kit.protocols import Decoding, Policy, StepReward
 from o1kit.types import Action, Problem, Score, State
 
 
@@ -27,20 +27,16 @@ class SharedSamples:
         """The final answer of a chain."""
         return self.policy.answer(state)
 
-    async def propose(
-        self, state: State, n: int, *, key: int, temperature: float = 1.0, greedy: bool = False
-    ) -> list[Action]:
+    async def propose(self, state: State, n: int, *, key: int, decoding: Decoding = Decoding()) -> list[Action]:
         """`n` next steps."""
-        return await self.policy.propose(state, n, key=key, temperature=temperature, greedy=greedy)
+        return await self.policy.propose(state, n, key=key, decoding=decoding)
 
-    async def complete(
-        self, state: State, n: int, *, key: int, temperature: float = 1.0, greedy: bool = False
-    ) -> list[State]:
+    async def complete(self, state: State, n: int, *, key: int, decoding: Decoding = Decoding()) -> list[State]:
         """`n` finished chains, remembered ones first."""
-        name = (state.problem.id, state.token_ids, key, temperature, greedy)
+        name = (state.problem.id, state.token_ids, key, decoding)
         known = self._samples.get(name, [])
         if len(known) < n:
-            known = await self.policy.complete(state, n, key=key, temperature=temperature, greedy=greedy)
+            known = await self.policy.complete(state, n, key=key, decoding=decoding)
             self._samples[name] = known
         return known[:n]
 

@@ -14,6 +14,7 @@ from o1kit.functional.advantages import Advantages, gae
 from o1kit.functional.logprobs import token_logprobs
 from o1kit.functional.noise import derive
 from o1kit.functional.tree_values import tree_values
+from o1kit.ledger import Ledger
 from o1kit.models.language_model import LanguageModel
 from o1kit.protocols import StepReward
 from o1kit.rewards.config import MixtureConfig, PrmRewardConfig, RewardConfig, VerifierConfig
@@ -57,8 +58,9 @@ class Collector:
 
     def collect(self, problems: Sequence[Problem], version: int) -> Collected:
         """Searches the problems with policy number `version`."""
-        self.policy.engine.refresh()  # type: ignore[attr-defined]
-        before = self.policy.engine.usage
+        self.policy.engine.refresh()
+        for ledger in self._ledgers():
+            ledger.take()
         key = derive(self.seed, version)
 
         async def work(index: int, problem: Problem) -> tuple[SearchResult, list[list[float]]]:
@@ -67,7 +69,8 @@ class Collector:
             return result, list(await asyncio.gather(*map(self._rewards, result.trajectories)))
 
         found = run_all(list(problems), work, label=f"ppo search {version}")
-        used = self.policy.engine.usage - before
+        policy_tokens, *reward_tokens = [ledger.take() for ledger in self._ledgers()]
+        used = policy_tokens.total
         experiences = self._experiences(found, version)
         right = [self._share_right(p, result) for p, (result, _) in zip(problems, found, strict=True)]
         metrics = {
@@ -75,10 +78,20 @@ class Collector:
             "search/tokens": float(used.generated),
             "search/cached": float(used.cached),
             "search/chains": len(experiences) / len(problems),
+            **{f"tokens/{name}": mean for name, mean in policy_tokens.per_problem(len(problems)).items()},
+            "tokens/reward_scored": sum(taken.total.scored for taken in reward_tokens) / len(problems),
             "ppo/reward": sum(sum(r) for _, rewards in found for r in rewards) / max(len(experiences), 1),
         }
         results = [result for result, _ in found]
         return Collected(self._with_reference(experiences), results, metrics | search_metrics(results))
+
+    def _ledgers(self) -> list[Ledger]:
+        """The policy's ledger, then those of the reward models' own engines."""
+        engines = [
+            self.policy.engine,
+            *(getattr(r, "engine", None) for r in (self.judge, *self.reward_models.values())),
+        ]
+        return list({id(engine): engine.ledger for engine in engines if engine is not None}.values())
 
     def _share_right(self, problem: Problem, result: SearchResult) -> float:
         truth = self.verifier.suite.truth(problem)

@@ -9,6 +9,7 @@ from o1kit.engines.policy import LanguagePolicy, PromptTemplate
 from o1kit.functional.noise import derive
 from o1kit.models.config import EngineConfig
 from o1kit.models.language_model import LanguageModel
+from o1kit.protocols import Decoding
 from o1kit.rewards.prm import step_ends
 from o1kit.stages.prm.config import MonteCarloLabelsConfig
 from o1kit.stages.rollout import build_policy, build_verifier, run_all
@@ -54,7 +55,9 @@ class LabelWriter:
     async def _label(self, index: int, problem: Problem) -> list[LabelledChain]:
         key = derive(self.seed, index)
         root = self._policy.start(problem)
-        states = await self._policy.complete(root, self.config.chains, key=key, temperature=self.config.temperature)
+        states = await self._policy.complete(
+            root, self.config.chains, key=key, decoding=Decoding(self.config.temperature)
+        )
         unique = {state.token_ids: state for state in states}
         work = (self._label_chain(problem, state, derive(key, n)) for n, state in enumerate(unique.values(), 1))
         return [chain for chains in await asyncio.gather(*work) for chain in chains]
@@ -74,7 +77,7 @@ class LabelWriter:
     async def _try(self, prefix: State, key: int) -> tuple[list[State], list[float]]:
         """Completions of a prefix and whether each is right."""
         config = self.config
-        states = await self._policy.complete(prefix, config.completions, key=key, temperature=config.temperature)
+        states = await self._policy.complete(prefix, config.completions, key=key, decoding=Decoding(config.temperature))
         return states, [score.value for score in await asyncio.gather(*map(self._verifier.score, states))]
 
     def _estimate(self, marks: list[float]) -> float:
