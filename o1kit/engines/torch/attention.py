@@ -140,7 +140,7 @@ def _attention(
         k, v = (x[:, :, None].expand(-1, -1, group, -1, -1).flatten(1, 2) for x in (k_nHLD, v_nHLD))
         o = scaled_dot_product_attention(q, k, v, is_causal=size > 1, scale=scaling)
         return o.view(n, heads, group, size, -1)
-    if mask is not None and size > 1:
+    if mask is not None and size > 1 and group > 1:
         mask = mask.repeat(1, 1, group, 1)
     q = q_nHGSD.flatten(2, 3)
     causal = mask is None and size > 1

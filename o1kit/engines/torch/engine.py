@@ -14,14 +14,14 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from o1kit.engines.torch.attention import running
 from o1kit.engines.torch.flight import Flight
-from o1kit.engines.torch.lean import lean_hidden, suits
+from o1kit.engines.torch.lean import Lean, suits
 from o1kit.engines.torch.passes import Plan, Work
 from o1kit.engines.torch.requests import SampleRequest, ScoreRequest
 from o1kit.engines.torch.rows import Draft
@@ -36,6 +36,14 @@ QUIET_TICKS = 3
 PREFILL_TOKENS = 8192
 """Most tokens of joining and scored sequences in one forward pass, unless a single one is longer."""
 Decode = Callable[[Sequence[int]], str]
+
+
+class Joined(NamedTuple):
+    """Samples of one prompt that join a pass: their rows, the part of the prompt that is computed, all its tokens."""
+
+    rows: slice
+    work: Work
+    tokens: list[int]
 
 
 class TorchEngine:
@@ -59,6 +67,7 @@ class TorchEngine:
         self.peak_bytes = 0
         half = int(memory_mb * 2**20 / 2)
         self._decode = decode
+        self._lean: Lean | None = None
         self._flight = Flight(max_batch, half, model.device)
         self._waiting: deque[SampleRequest] = deque()
         self._scores: deque[ScoreRequest] = deque()
@@ -124,7 +133,7 @@ class TorchEngine:
         known = self.model.vocabulary_size
         if not 0 <= min(tokens) <= max(tokens) < known:
             raise DataError(f"a sequence holds a token id outside the model's vocabulary of {known}.")
-        if not self._flight.cache.bytes_per_position:
+        if not self._flight.cache.settled:
             self._measure()
         if self._flight.cache.capacity(limit) < 1:
             raise ResourceError(
@@ -138,6 +147,7 @@ class TorchEngine:
         plan = Plan()
         plan.add(Work(0, 0, (self.eos_id,)))
         self._forward(plan)
+        self._flight.cache.settle()
         self._flight.cache.resize(1, 0)
 
     # ---- the loop ------------------------------------------------------------------------------------------------
@@ -158,6 +168,7 @@ class TorchEngine:
     async def _run(self) -> None:
         was_training = self.model.training
         self.model.eval()
+        self._lean = Lean(self.model.decoder) if suits(self.model.decoder) else None
         try:
             await self._settle()
             while self._waiting or self._scores or self._flight.slots:
@@ -201,8 +212,8 @@ class TorchEngine:
         hidden = self._forward(plan)
         for judge, work in zip(judged, works, strict=True):
             self._answer(judge, work, plan, hidden)
-        for rows, work in joined:
-            self._share(rows, work)
+        for one in joined:
+            self._share(one)
         ended = self._draw(hidden, plan, joined, flying) if self._flight.slots else []
         return self._retire(ended) or bool(judged)
 
@@ -211,16 +222,18 @@ class TorchEngine:
         tokens_N, current = plan.build(self._flight.cache, self.model.device)
         decoder = self.model.decoder
         with running(current, decoder.config):
-            if suits(decoder):
-                hidden = lean_hidden(decoder, tokens_N, current.positions_N)
+            if self._lean is not None:
+                hidden = self._lean.hidden(tokens_N, current.positions_N)
             else:
                 hidden = self.model.hidden(tokens_N[None], position_ids=current.positions_N[None], use_cache=False)[0]
         self.peak_bytes = max(self.peak_bytes, self._flight.bytes)
         return hidden
 
-    def _draw(self, hidden: Tensor, plan: Plan, joined: list[tuple[list[int], Work]], flying: int) -> list[int]:
+    def _draw(self, hidden: Tensor, plan: Plan, joined: list[Joined], flying: int) -> list[int]:
         """The next token of each sequence; returns the rows that end."""
-        last = [*range(flying), *(plan.last(work) for rows, work in joined for _ in rows)]
+        last = [*range(flying)]
+        for rows, work, _ in joined:
+            last += [plan.last(work)] * (rows.stop - rows.start)
         hidden = hidden[: len(last)] if len(last) == flying else hidden[torch.tensor(last, device=hidden.device)]
         values = self.model.head_logits(hidden) if self.model.head is not None else None
         n = len(self._flight.slots)
@@ -250,7 +263,7 @@ class TorchEngine:
         """Puts them into the rows behind the samples, with what is cached of them."""
         works = []
         for row, request in enumerate(judged, len(self._flight.slots)):
-            start = self._flight.restore([row], request.tokens[: min(request.positions)])
+            start = self._flight.restore(slice(row, row + 1), request.tokens[: min(request.positions)])
             works.append(Work(row, start, request.tokens[start:]))
             plan.add(works[-1])
             self.ledger.charge(request.account, Usage(scored=len(request.tokens) - start, cached=start))
@@ -268,9 +281,10 @@ class TorchEngine:
 
     # ---- samples join and leave ----------------------------------------------------------------------------------
 
-    def _join(self, plan: Plan, judged: Sequence[ScoreRequest]) -> list[tuple[list[int], Work]]:
+    def _join(self, plan: Plan, judged: Sequence[ScoreRequest]) -> list[Joined]:
         """Gives free rows to waiting samples; a prompt joins the pass once for all rows that share it."""
-        joined: list[tuple[list[int], Work]] = []
+        joined: list[Joined] = []
+        flying, starts = len(self._flight.slots), list[tuple[SampleRequest, int, Draft]]()
         longest = max((len(request.tokens) for request in judged), default=0)
         self._line_up()
         while self._waiting and plan.prefill < PREFILL_TOKENS:
@@ -278,23 +292,24 @@ class TorchEngine:
             if request.over or not request.todo:
                 self._waiting.popleft()
                 continue
-            first, draft = len(self._flight.slots), request.todo[0][1]
-            free = self._flight.room(first + len(judged), max(longest, len(draft.tokens)))
+            first, tokens = flying + len(starts), request.todo[0][1].tokens
+            longest = max(longest, len(tokens))
+            free = self._flight.room(first + len(judged), longest)
             if free <= 0 or (first and not joined and free * 4 < self._flight.cache.rows):
                 break
-            begun = len(draft.tokens) > len(request.prompt)
+            begun = len(tokens) > len(request.prompt)
             alike = 1 if begun else sum(len(d.tokens) == len(request.prompt) for _, d in request.todo)
-            rows = list(range(first, first + min(free, alike)))
-            start = self._flight.restore(rows, draft.tokens[:-1])
-            work = Work(first, start, tuple(draft.tokens[start:]))
+            rows = slice(first, first + min(free, alike))
+            start = self._flight.restore(rows, tokens[:-1])
+            work = Work(first, start, tuple(tokens[start:]))
             plan.add(work)
-            joined.append((rows, work))
-            for row in rows:
+            joined.append(Joined(rows, work, tokens))
+            for _ in range(first, rows.stop):
                 index, draft = request.todo.popleft()
-                self._flight.slots.append((request, index))
-                self._flight.rows.start(row, len(request.prompt), draft, request.limit, request.sampling, index)
-            shared = len(draft.tokens) * (len(rows) - 1)
+                starts.append((request, index, draft))
+            shared = len(tokens) * (rows.stop - first - 1)
             self.ledger.charge(request.account, Usage(prompt=len(work.tokens), cached=start + shared))
+        self._flight.start(starts)
         return joined
 
     def _line_up(self) -> None:
@@ -303,20 +318,18 @@ class TorchEngine:
         first = [self._waiting.popleft() for _ in range(count)]
         self._waiting.extendleft(sorted(first, key=lambda request: len(request.prompt)))
 
-    def _share(self, rows: Sequence[int], work: Work) -> None:
+    def _share(self, joined: Joined) -> None:
         """Keeps an encoded prompt for later, and copies it to the other rows that continue it."""
-        flight = self._flight
-        tokens = flight.rows.head(rows[0], work.start + len(work.tokens))
-        block = flight.keep(tokens, work.start, work.row)
-        if len(rows) > 1:
-            flight.cache.write(torch.tensor(rows[1:], device=self.model.device), work.start, block)
+        rows, work, tokens = joined
+        block = self._flight.keep(tokens, work.start, work.row)
+        if rows.stop - rows.start > 1:
+            self._flight.cache.write(slice(rows.start + 1, rows.stop), work.start, [block])
 
     def _retire(self, ended: Sequence[int]) -> bool:
         """Takes ended rows out, closes the gaps with the last rows, and completes requests."""
         completed = False
-        for row in ended:
+        for row, draft in zip(ended, self._flight.rows.results(ended) if ended else [], strict=True):
             request, index = self._flight.slots[row]
-            draft = self._flight.rows.result(row)
             prompt, tokens = len(request.prompt), draft.tokens
             finish = self._finish(row, tokens, request)
             request.done[index] = Completion(
@@ -329,7 +342,8 @@ class TorchEngine:
                 completed = True
                 if not request.over:
                     request.future.set_result([request.done[i] for i in range(request.n)])
-        self._flight.compact(set(ended))
+        if ended:
+            self._flight.compact(set(ended))
         return completed
 
     def _finish(self, row: int, tokens: Sequence[int], request: SampleRequest) -> Finish:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
-from o1kit.engines.torch.prefix_cache import PrefixCache
+from o1kit.engines.torch.prefix_cache import Block, PrefixCache
 from o1kit.engines.torch.requests import SampleRequest
 from o1kit.engines.torch.row_cache import RowCache
-from o1kit.engines.torch.rows import Rows
+from o1kit.engines.torch.rows import Draft, Rows, Start
 
 
 class Flight:
@@ -36,6 +35,12 @@ class Flight:
         """Tokens of each sequence."""
         return self.rows.lengths(len(self.slots))
 
+    def start(self, samples: Sequence[tuple[SampleRequest, int, Draft]]) -> None:
+        """Puts samples of requests, by index, into the rows behind those in flight."""
+        starts = [Start(draft, len(r.prompt), r.limit, r.sampling, index) for r, index, draft in samples]
+        self.rows.start(len(self.slots), starts)
+        self.slots += [(request, index) for request, index, _ in samples]
+
     # ---- room ----------------------------------------------------------------------------------------------------
 
     def room(self, used: int, length: int) -> int:
@@ -44,7 +49,7 @@ class Flight:
         if self.cache.capacity(needed) <= used:
             return 0
         if needed > self.cache.length or used >= self.cache.rows:
-            self.cache.resize(needed, len(self.slots))
+            self.cache.resize(needed, used)
         return self.cache.rows - used
 
     def make_room(self) -> list[SampleRequest]:
@@ -58,9 +63,9 @@ class Flight:
             return []
         keep = min(len(lengths), self.cache.capacity(longest))
         leaving: list[SampleRequest] = []
-        for row in reversed(range(keep, len(lengths))):
+        gone = list(reversed(range(keep, len(lengths))))
+        for row, draft in zip(gone, self.rows.results(gone), strict=True):
             request, index = self.slots[row]
-            draft = self.rows.result(row)
             self.remember(row, draft.tokens[:-1])
             request.todo.appendleft((index, draft))
             if request not in leaving:
@@ -81,18 +86,18 @@ class Flight:
         kept = [row for row in range(len(self.slots)) if row not in ended]
         holes = [row for row in sorted(ended) if row < len(kept)]
         movers = [row for row in kept if row >= len(kept)]
-        longest = max((self.lengths()[row] for row in movers), default=0)
+        lengths = self.lengths()
         for hole, mover in zip(holes, movers, strict=True):
             self.slots[hole] = self.slots[mover]
         del self.slots[len(kept) :]
         if movers:
-            source = torch.tensor(movers, device=self.device)
-            self.cache.move(source, torch.tensor(holes, device=self.device), min(longest, self.cache.length))
+            index = torch.tensor([movers, holes], device=self.device)
+            self.cache.move(index[0], index[1], min(max(lengths[row] for row in movers), self.cache.length))
             self.rows.move(movers, holes)
 
     # ---- prefixes ------------------------------------------------------------------------------------------------
 
-    def keep(self, tokens: Sequence[int], start: int, row: int) -> Tensor:
+    def keep(self, tokens: Sequence[int], start: int, row: int) -> Block:
         """Stores a row's tokens as a prefix whose first `start` are stored already; returns the block of the others."""
         block = self.cache.read(row, start, len(tokens))
         self.prefixes.insert(tokens, start, block)
@@ -104,10 +109,8 @@ class Flight:
         if start < len(tokens):
             self.keep(tokens, start, row)
 
-    def restore(self, rows: Sequence[int], tokens: Sequence[int]) -> int:
+    def restore(self, rows: slice, tokens: Sequence[int]) -> int:
         """Copies the longest cached prefix into the rows and returns its length."""
         length, blocks = self.prefixes.match(tokens)
-        if length:
-            block = torch.cat(blocks, dim=3) if len(blocks) > 1 else blocks[0]
-            self.cache.write(torch.tensor(rows, device=self.device), 0, block)
+        self.cache.write(rows, 0, blocks)
         return length

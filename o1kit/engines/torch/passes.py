@@ -67,8 +67,7 @@ class Plan:
             at = len(self._decode[2])
             segments += [Segment(a, b - a, 1, slice(a, b), length) for a, b, length in blocks(self._decode[2])]
         for (start, size), works in self._works.items():
-            index = torch.tensor([work.row for work in works], device=device)
-            segments.append(Segment(at, len(works), size, index, start + size, start))
+            segments.append(Segment(at, len(works), size, _rows(works, device), start + size, start))
             for work in works:
                 self._first[work] = at
                 tokens += work.tokens
@@ -81,6 +80,14 @@ class Plan:
             before = (self._decode[0], flying, self._decode[1])
             parts = [torch.cat(pair) for pair in zip(before, parts, strict=True)] if tokens else list(before)
         return parts[0], Pass(cache, parts[1], parts[2], segments)
+
+
+def _rows(works: Sequence[Work], device: torch.device) -> slice | Tensor:
+    """The works' rows: a slice, which attention reads without a copy, where they are neighbours."""
+    first, count = works[0].row, len(works)
+    if all(work.row == first + i for i, work in enumerate(works)):
+        return slice(first, first + count)
+    return torch.tensor([work.row for work in works], device=device)
 
 
 def blocks(lengths: Sequence[int]) -> list[tuple[int, int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -24,8 +25,24 @@ class Draft:
     alternatives: list[Alternatives] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A sample that gets a row: what it has so far, of which the first `prompt` tokens were given."""
+
+    draft: Draft
+    prompt: int
+    limit: int
+    """Most tokens of the whole sequence."""
+    sampling: Sampling
+    index: int
+    """Which of its request's samples it is."""
+
+
 class Rows:
-    """Struct-of-arrays state of all sequences; row numbers are those of the key-value cache."""
+    """Struct-of-arrays state of all sequences; row numbers are those of the key-value cache.
+
+    What the host decides by (lengths, prompts, decoding) is kept on the host, so reading it never waits for the device.
+    """
 
     def __init__(self, num_rows: int, device: torch.device) -> None:
         self.device = device
@@ -34,9 +51,9 @@ class Rows:
             return torch.zeros(num_rows if width is None else (num_rows, width), dtype=dtype, device=device)
 
         self._tokens, self._logprobs, self._values = numbers(torch.long, 64), numbers(width=64), numbers(width=64)
-        self._prompts = [0] * num_rows
-        self._lengths, self._limits = numbers(torch.long), numbers(torch.long)
-        self._keys, self._stops = numbers(torch.long), numbers(torch.long)
+        self._state = numbers(torch.long, 4)
+        """Of each row: its length, its limit, its key, its set of stop tokens."""
+        self._lengths, self._prompts = [0] * num_rows, [0] * num_rows
         self._decoding = [Decoding()] * num_rows
         self._has_values = False
         self._alternatives: list[list[Alternatives]] = [[] for _ in range(num_rows)]
@@ -44,34 +61,47 @@ class Rows:
         self._stop_sets: list[frozenset[int]] = []
         self._stop_masks: Tensor | None = None
 
-    def start(self, row: int, prompt: int, known: Draft, limit: int, sampling: Sampling, index: int) -> None:
-        """Puts a sequence whose first `prompt` tokens were given into a row; `limit` bounds its whole length."""
-        length = len(known.tokens)
-        self._grow(limit)
-        self._tokens[row, :length] = torch.tensor(known.tokens, device=self.device)
-        self._prompts[row], self._alternatives[row] = prompt, list(known.alternatives)
-        if length > prompt:
-            self._logprobs[row, prompt:length] = torch.tensor(known.logprobs, device=self.device)
-        if known.values:
-            self._values[row, prompt:length] = torch.tensor(known.values, device=self.device)
-        self._lengths[row], self._limits[row] = length, limit
-        self._keys[row] = derive(sampling.key, index)
-        self._decoding[row] = sampling.decoding
-        self._reported[row] = sampling.alternatives
-        if sampling.stop_ids not in self._stop_sets:
-            self._stop_sets.append(sampling.stop_ids)
+    def start(self, first: int, starts: Sequence[Start]) -> None:
+        """Puts sequences into the rows from `first` on."""
+        if not starts:
+            return
+        self._grow(max(s.limit for s in starts))
+        rows = slice(first, first + len(starts))
+        width = max(len(s.draft.tokens) for s in starts)
+        padded = [s.draft.tokens + [0] * (width - len(s.draft.tokens)) for s in starts]
+        self._tokens[rows, :width] = torch.tensor(padded, device=self.device)
+        state = []
+        for row, s in enumerate(starts, first):
+            length = len(s.draft.tokens)
+            self._lengths[row], self._prompts[row] = length, s.prompt
+            self._alternatives[row], self._reported[row] = list(s.draft.alternatives), s.sampling.alternatives
+            self._decoding[row] = s.sampling.decoding
+            state.append((length, s.limit, derive(s.sampling.key, s.index), self._stop_set(s.sampling.stop_ids)))
+            if length > s.prompt:
+                self._resume(row, s.prompt, s.draft)
+        self._state[rows] = torch.tensor(state, device=self.device)
+
+    def _resume(self, row: int, prompt: int, draft: Draft) -> None:
+        """What is known of the tokens that a sequence had generated when it left."""
+        stop = len(draft.tokens)
+        self._logprobs[row, prompt:stop] = torch.tensor(draft.logprobs, device=self.device)
+        if draft.values:
+            self._values[row, prompt:stop] = torch.tensor(draft.values, device=self.device)
+
+    def _stop_set(self, stop_ids: frozenset[int]) -> int:
+        if stop_ids not in self._stop_sets:
+            self._stop_sets.append(stop_ids)
             self._stop_masks = None
-        self._stops[row] = self._stop_sets.index(sampling.stop_ids)
+        return self._stop_sets.index(stop_ids)
 
     def last(self, n: int) -> tuple[Tensor, Tensor]:
         """The last token of the first n rows and its position."""
-        positions = self._lengths[:n] - 1
+        positions = self._state[:n, 0] - 1
         return self._tokens[:n].gather(1, positions[:, None]).squeeze(1), positions
 
     def lengths(self, n: int) -> list[int]:
         """Lengths of the first n rows."""
-        lengths: list[int] = self._lengths[:n].tolist()
-        return lengths
+        return self._lengths[:n]
 
     def append(self, n: int, logits_nV: Tensor, values_n: Tensor | None) -> list[int]:
         """Draws the next token of the first n rows and returns the rows that end with it.
@@ -81,16 +111,19 @@ class Rows:
         """
         logprobs_nV = torch.log_softmax(logits_nV, dim=-1)
         tokens = self._next(n, logits_nV, logprobs_nV)
-        at = self._lengths[:n, None]
+        lengths_n, limits_n, _, stops_n = self._state[:n].unbind(1)
+        at = lengths_n[:, None]
         self._tokens[:n].scatter_(1, at, tokens[:, None])
         self._logprobs[:n].scatter_(1, at, logprobs_nV.gather(1, tokens[:, None]))
         if values_n is not None:
             self._has_values = True
             self._values[:n].scatter_(1, at, values_n[:, None].float())
         self._report(n, logprobs_nV)
-        self._lengths[:n] += 1
-        ended = self._masks(logits_nV.shape[1])[self._stops[:n], tokens] | (self._lengths[:n] >= self._limits[:n])
-        return ended.nonzero().squeeze(1).tolist() if bool(ended.any()) else []
+        lengths_n += 1
+        self._lengths[:n] = [length + 1 for length in self._lengths[:n]]
+        ended = self._masks(logits_nV.shape[1])[stops_n, tokens] | (lengths_n >= limits_n)
+        rows: list[int] = ended.nonzero().squeeze(1).tolist()
+        return rows
 
     def _next(self, n: int, logits_nV: Tensor, logprobs_nV: Tensor) -> Tensor:
         how = self._decoding[:n]
@@ -104,7 +137,7 @@ class Rows:
             top_k, top_p, min_p = ([getattr(d, name) for d in how] for name in ("top_k", "top_p", "min_p"))
             top_k_n = torch.tensor(top_k, device=self.device)
             probabilities = truncate(probabilities, top_k_n, self._numbers(top_p), self._numbers(min_p))
-        drawn = draw(probabilities, uniform(self._keys[:n], self._lengths[:n]))
+        drawn = draw(probabilities, uniform(self._state[:n, 2], self._state[:n, 0]))
         if not any(d.greedy for d in how):
             return drawn
         greedy = torch.tensor([d.greedy for d in how], device=self.device)
@@ -113,34 +146,34 @@ class Rows:
     def _numbers(self, values: list[float]) -> Tensor:
         return torch.tensor(values, dtype=torch.float32, device=self.device)
 
-    def result(self, row: int) -> Draft:
-        """All that is known of a row."""
-        start, stop = self._prompts[row], int(self._lengths[row])
-        return Draft(
-            self._tokens[row, :stop].tolist(),
-            self._logprobs[row, start:stop].tolist(),
-            self._values[row, start:stop].tolist() if self._has_values else [],
-            self._alternatives[row],
-        )
-
-    def head(self, row: int, count: int) -> list[int]:
-        """The first tokens of a row."""
-        tokens: list[int] = self._tokens[row, :count].tolist()
-        return tokens
+    def results(self, rows: Sequence[int]) -> list[Draft]:
+        """All that is known of these rows."""
+        index = torch.tensor(rows, dtype=torch.long, device=self.device)
+        most = max((self._lengths[row] for row in rows), default=0)
+        tokens, logprobs = self._tokens[index, :most].tolist(), self._logprobs[index, :most].tolist()
+        values = self._values[index, :most].tolist() if self._has_values else []
+        found = []
+        for i, row in enumerate(rows):
+            start, stop = self._prompts[row], self._lengths[row]
+            known = values[i][start:stop] if values else []
+            found.append(Draft(tokens[i][:stop], logprobs[i][start:stop], known, self._alternatives[row]))
+        return found
 
     def tail(self, row: int, count: int) -> list[int]:
         """The last generated tokens of a row, at most `count`."""
-        stop = int(self._lengths[row])
+        stop = self._lengths[row]
         tokens: list[int] = self._tokens[row, max(self._prompts[row], stop - count) : stop].tolist()
         return tokens
 
     def move(self, source: list[int], target: list[int]) -> None:
         """Copies rows."""
-        state = (self._tokens, self._logprobs, self._values, self._lengths, self._limits, self._keys, self._stops)
-        for store in state:
-            store[target] = store[source]
+        index = torch.tensor([source, target], device=self.device)
+        most = max(self._lengths[row] for row in source)
+        for store in (self._tokens, self._logprobs, self._values):
+            store[index[1], :most] = store[index[0], :most]
+        self._state[index[1]] = self._state[index[0]]
         for a, b in zip(source, target, strict=True):
-            self._prompts[b], self._reported[b] = self._prompts[a], self._reported[a]
+            self._lengths[b], self._prompts[b], self._reported[b] = self._lengths[a], self._prompts[a], self._reported[a]
             self._alternatives[b], self._decoding[b] = self._alternatives[a], self._decoding[a]
 
     def _report(self, n: int, logprobs_nV: Tensor) -> None:
