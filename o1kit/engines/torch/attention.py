@@ -52,6 +52,7 @@ class Pass:
     positions_N: Tensor
     segments: list[Segment]
     masks: dict[tuple[int, int | None], Tensor | None] = field(default_factory=dict)
+    biases: dict[tuple[int, int | None], Tensor] = field(default_factory=dict)
 
     def mask(self, number: int, window: int | None) -> Tensor | None:
         """Which positions the new tokens of a segment may read: [n or 1, 1, S, L], or None for plain causal order."""
@@ -59,6 +60,15 @@ class Pass:
         if key not in self.masks:
             self.masks[key] = self._mask(self.segments[number], window)
         return self.masks[key]
+
+    def bias(self, number: int, window: int | None) -> Tensor:
+        """The same as numbers to add to the scores of one new token in each row: [n, 1, 1, L], 0 or minus infinity."""
+        key = (number, window)
+        if key not in self.biases:
+            mask = self._mask(self.segments[number], window)
+            assert mask is not None
+            self.biases[key] = torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, float("-inf"))
+        return self.biases[key]
 
     def _mask(self, segment: Segment, window: int | None) -> Tensor | None:
         if segment.start == 0 and (window is None or segment.size <= window):
@@ -73,15 +83,17 @@ _CURRENT: ContextVar[Pass] = ContextVar("o1kit_pass")
 
 
 @contextmanager
-def running(current: Pass, config: Any) -> Iterator[None]:
-    """Forward passes of the model with this configuration are this pass."""
-    before, token = config._attn_implementation, _CURRENT.set(current)
-    config._attn_implementation = NAME
+def running(current: Pass, config: Any = None) -> Iterator[None]:
+    """`rows_attention` works on this pass, and so do forward passes of the model with this configuration."""
+    before, token = getattr(config, "_attn_implementation", None), _CURRENT.set(current)
+    if config is not None:
+        config._attn_implementation = NAME
     try:
         yield
     finally:
-        config._attn_implementation = before
         _CURRENT.reset(token)
+        if config is not None:
+            config._attn_implementation = before
 
 
 def attend(
@@ -123,7 +135,10 @@ def rows_attention(
             k, v = (x[span].reshape(part.count, part.size, heads, -1).transpose(1, 2) for x in (key, value))
         else:
             k, v = keys[part.rows, :, : part.length], values[part.rows, :, : part.length]
-        o = _attention(q, k, v, current.mask(number, window), scaling, softcap)
+        if part.start is None and softcap is None and q.dtype == torch.float32 and q.device.type == "cpu":
+            o = _read(q, k, v, current.bias(number, window), scaling)
+        else:
+            o = _attention(q, k, v, current.mask(number, window), scaling, softcap)
         parts.append(o.permute(0, 3, 1, 2, 4).reshape(part.count * part.size, -1, value.shape[2]))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
@@ -146,6 +161,16 @@ def _attention(
     causal = mask is None and size > 1
     o = scaled_dot_product_attention(q, k_nHLD, v_nHLD, attn_mask=mask, is_causal=causal, scale=scaling)
     return o.view(n, heads, group, size, -1)
+
+
+def _read(q_nHGSD: Tensor, k_nHLD: Tensor, v_nHLD: Tensor, bias: Tensor, scaling: float | None) -> Tensor:
+    """Outputs [n, H, G, 1, D] of one new token in each row.
+
+    Two batched products: on CPU up to 2.5 times as fast as the fused kernel, which is made for many queries.
+    """
+    scores = torch.matmul(q_nHGSD[:, :, :, 0], k_nHLD.transpose(-1, -2))
+    scores = scores.mul_(q_nHGSD.shape[-1] ** -0.5 if scaling is None else scaling).add_(bias)
+    return torch.matmul(torch.softmax(scores, dim=-1), v_nHLD).unsqueeze(3)
 
 
 def _capped(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scaling: float, softcap: float) -> Tensor:

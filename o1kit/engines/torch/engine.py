@@ -220,11 +220,11 @@ class TorchEngine:
     def _forward(self, plan: Plan) -> Tensor:
         """Hidden states [N, hidden] of the pass."""
         tokens_N, current = plan.build(self._flight.cache, self.model.device)
-        decoder = self.model.decoder
-        with running(current, decoder.config):
-            if self._lean is not None:
+        if self._lean is not None:
+            with running(current):
                 hidden = self._lean.hidden(tokens_N, current.positions_N)
-            else:
+        else:
+            with running(current, self.model.decoder.config):
                 hidden = self.model.hidden(tokens_N[None], position_ids=current.positions_N[None], use_cache=False)[0]
         self.peak_bytes = max(self.peak_bytes, self._flight.bytes)
         return hidden

@@ -28,7 +28,7 @@ def suits(decoder: Any) -> bool:
 class Layer(NamedTuple):
     """What one transformer block computes with, taken out of its modules."""
 
-    index: int
+    number: int
     before_attention: Map
     query: Map
     key: Map
@@ -68,13 +68,13 @@ class Lean:
 
 
 def _attention(layer: Layer, h: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    q, k, v = (p(h).unflatten(-1, (-1, layer.width)) for p in (layer.query, layer.key, layer.value))
+    q, k, v = (p(h).view(len(h), -1, layer.width) for p in (layer.query, layer.key, layer.value))
     if layer.query_norm is not None and layer.key_norm is not None:
         q, k = layer.query_norm(q), layer.key_norm(k)
     heads = q.shape[1]
     both = torch.cat((q, k), dim=1)
     both = torch.addcmul(both * cos, both.roll(layer.width // 2, dims=-1), sin)
-    out = rows_attention(layer.index, both[:, :heads], both[:, heads:], v, layer.scaling, layer.window)
+    out = rows_attention(layer.number, both[:, :heads], both[:, heads:], v, layer.scaling, layer.window)
     return layer.output(out.flatten(1))
 
 
@@ -84,7 +84,7 @@ def _layer(module: Any) -> Layer:
     if type(attention).__name__ == "MistralAttention":
         window = attention.config.sliding_window
     return Layer(
-        index=attention.layer_idx,
+        number=attention.layer_idx,
         before_attention=_norm(module.input_layernorm),
         query=_linear(attention.q_proj),
         key=_linear(attention.k_proj),

@@ -173,7 +173,11 @@ class Rows:
             store[index[1], :most] = store[index[0], :most]
         self._state[index[1]] = self._state[index[0]]
         for a, b in zip(source, target, strict=True):
-            self._lengths[b], self._prompts[b], self._reported[b] = self._lengths[a], self._prompts[a], self._reported[a]
+            self._lengths[b], self._prompts[b], self._reported[b] = (
+                self._lengths[a],
+                self._prompts[a],
+                self._reported[a],
+            )
             self._alternatives[b], self._decoding[b] = self._alternatives[a], self._decoding[a]
 
     def _report(self, n: int, logprobs_nV: Tensor) -> None:
