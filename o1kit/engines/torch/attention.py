@@ -32,7 +32,9 @@ class Segment:
     """Neighbouring rows of one kind of work: `count` rows with `size` new tokens each, from `first` in the pass.
 
     `rows` are their numbers in the cache (a slice where they are neighbours there too); `start` is the position of the
-    first new token, the same in all rows, or None when each row has one new token at its own position.
+    first new token, the same in all rows, or None when each row has its own. In a ragged segment rows have up to `size`
+    new tokens: `padded` [count, size] says where in the pass each is (padding repeats the last), `real` where in the
+    padded order those of the pass are.
     """
 
     first: int
@@ -41,6 +43,14 @@ class Segment:
     rows: slice | Tensor
     length: int
     start: int | None = None
+    padded: Tensor | None = None
+    real: Tensor | None = None
+
+    def queries(self, x: Tensor) -> Tensor:
+        """The segment's part of the pass: [count, size, ...] from [N, ...]."""
+        if self.padded is not None:
+            return x[self.padded]
+        return x[self.first : self.first + self.count * self.size].view(self.count, self.size, *x.shape[1:])
 
 
 @dataclass(slots=True)
@@ -73,8 +83,7 @@ class Pass:
     def _mask(self, segment: Segment, window: int | None) -> Tensor | None:
         if segment.start == 0 and (window is None or segment.size <= window):
             return None
-        stop = segment.first + segment.size * (segment.count if segment.start is None else 1)
-        at = self.positions_N[segment.first : stop].view(-1, 1, segment.size, 1)
+        at = segment.queries(self.positions_N)[: 1 if segment.start is not None else None, None, :, None]
         read = torch.arange(segment.length, device=at.device)
         return (read <= at) & (read > at - window) if window is not None else read <= at
 
@@ -129,17 +138,18 @@ def rows_attention(
     heads, width = key.shape[1:]
     parts: list[Tensor] = []
     for number, part in enumerate(current.segments):
-        span = slice(part.first, part.first + part.count * part.size)
-        q = query[span].reshape(part.count, part.size, heads, -1, width).permute(0, 2, 3, 1, 4)
+        q = part.queries(query).view(part.count, part.size, heads, -1, width).permute(0, 2, 3, 1, 4)
         if part.start == 0:
-            k, v = (x[span].reshape(part.count, part.size, heads, -1).transpose(1, 2) for x in (key, value))
+            k, v = (part.queries(x).transpose(1, 2) for x in (key, value))
         else:
             k, v = keys[part.rows, :, : part.length], values[part.rows, :, : part.length]
-        if part.start is None and softcap is None and q.dtype == torch.float32 and q.device.type == "cpu":
+        single = part.start is None and part.size == 1 and softcap is None
+        if single and q.dtype == torch.float32 and q.device.type == "cpu":
             o = _read(q, k, v, current.bias(number, window), scaling)
         else:
             o = _attention(q, k, v, current.mask(number, window), scaling, softcap)
-        parts.append(o.permute(0, 3, 1, 2, 4).reshape(part.count * part.size, -1, value.shape[2]))
+        o = o.permute(0, 3, 1, 2, 4).reshape(part.count * part.size, -1, value.shape[2])
+        parts.append(o if part.real is None else o[part.real])
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 

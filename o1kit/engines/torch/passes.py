@@ -17,6 +17,10 @@ BLOCKS = 4
 SAVING = 0.2
 """...when that saves at least this share of the positions read."""
 
+RAGGED_COST, RAGGED_FREE = 2, 2**17
+"""Works of unlike shape are read together when that takes at most so many times the products of queries and keys that
+are needed, or so few in all that calling an operation costs more."""
+
 
 @dataclass(eq=False, slots=True)
 class Work:
@@ -56,6 +60,18 @@ class Plan:
         """Index of its last token."""
         return self._first[work] + len(work.tokens) - 1
 
+    def _groups(self) -> list[list[Work]]:
+        """Works that are read together: those of like shape; or all that continue something, if padding costs little."""
+        alike = list(self._works.values())
+        going_on = [work for works in alike for work in works if work.start]
+        fresh = [works for works in alike if not works[0].start]
+        if sum(works[0].start > 0 for works in alike) < 2:
+            return alike
+        needed = sum(len(w.tokens) * (w.start + len(w.tokens)) for w in going_on)
+        size, length = max(len(w.tokens) for w in going_on), max(w.start + len(w.tokens) for w in going_on)
+        padded = len(going_on) * size * length
+        return [*fresh, going_on] if padded < RAGGED_COST * needed + RAGGED_FREE else alike
+
     def build(self, cache: RowCache, device: torch.device) -> tuple[Tensor, Pass]:
         """Token ids [N] and what attention must know of them."""
         tokens: list[int] = []
@@ -66,13 +82,14 @@ class Plan:
         if self._decode is not None:
             at = len(self._decode[2])
             segments += [Segment(a, b - a, 1, slice(a, b), length) for a, b, length in blocks(self._decode[2])]
-        for (start, size), works in self._works.items():
-            segments.append(Segment(at, len(works), size, _rows(works, device), start + size, start))
+        for works in self._groups():
+            segments.append(segment(works, at, device))
             for work in works:
+                size = len(work.tokens)
                 self._first[work] = at
                 tokens += work.tokens
                 rows += [work.row] * size
-                positions += range(start, start + size)
+                positions += range(work.start, work.start + size)
                 at += size
         parts = [torch.tensor(x, dtype=torch.long, device=device) for x in (tokens, rows, positions)]
         if self._decode is not None:
@@ -82,12 +99,22 @@ class Plan:
         return parts[0], Pass(cache, parts[1], parts[2], segments)
 
 
-def _rows(works: Sequence[Work], device: torch.device) -> slice | Tensor:
-    """The works' rows: a slice, which attention reads without a copy, where they are neighbours."""
-    first, count = works[0].row, len(works)
-    if all(work.row == first + i for i, work in enumerate(works)):
-        return slice(first, first + count)
-    return torch.tensor([work.row for work in works], device=device)
+def segment(works: Sequence[Work], at: int, device: torch.device) -> Segment:
+    """How attention reads works that lie one behind the other from `at` on."""
+    sizes, length = [len(work.tokens) for work in works], max(work.start + len(work.tokens) for work in works)
+    first, count, size = works[0].row, len(works), max(sizes)
+    rows: slice | Tensor = slice(first, first + count)
+    if any(work.row != first + i for i, work in enumerate(works)):
+        rows = torch.tensor([work.row for work in works], device=device)
+    if all((work.start, len(work.tokens)) == (works[0].start, size) for work in works):
+        return Segment(at, count, size, rows, length, works[0].start)
+    padded, real, begin = list[list[int]](), list[int](), at
+    for i, own in enumerate(sizes):
+        padded.append([begin + min(j, own - 1) for j in range(size)])
+        real += range(i * size, i * size + own)
+        begin += own
+    index = torch.tensor(padded, device=device), torch.tensor(real, device=device)
+    return Segment(at, count, size, rows, length, None, *index)
 
 
 def blocks(lengths: Sequence[int]) -> list[tuple[int, int, int]]:
