@@ -14,6 +14,8 @@ FORMAT = 1
 """Raised when stages computed by an earlier o1kit must not be re-used."""
 NEUTRAL = {"checkpoint_every"}
 """Fields of a stage that do not change what it computes."""
+NEUTRAL_ENGINE = {"endpoints", "api_key_env", "timeout_s", "max_retries", "max_concurrency"}
+"""Fields of an engine that do not: where servers are and how they are asked, not what they serve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,8 @@ def compile_recipe(recipe: Recipe) -> Plan:
     A fingerprint covers the stage's section, all it is computed from (model, problems, engine, seed) and the
     fingerprints of its inputs, so a change reaches every stage that depends on it and no other.
     """
-    shared = recipe.model_dump(mode="json", include={"model", "tasks", "engine", "seed"})
+    shared = recipe.model_dump(mode="json", include={"model", "tasks", "seed"})
+    shared["engine"] = recipe.engine.model_dump(mode="json", exclude=NEUTRAL_ENGINE)
     prints: dict[str, str] = {}
     stages = []
     for config in recipe.stages:

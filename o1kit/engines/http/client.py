@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -68,7 +68,7 @@ class Client:
         async with self._ask("GET", url, timeout=self._health) as response:
             return self._json(await _body(response))
 
-    async def events(self, url: str, body: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    async def events(self, url: str, body: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any]]:
         """The events of a streamed reply, up to `[DONE]`; leaving early closes the connection, and the server stops."""
         async with self._ask("POST", url, json=dict(body)) as response:
             async for line in _lines(response):

@@ -62,6 +62,11 @@ class Draft:
                 self.tokens.clear()
         if chunk.finish is not None and not self.ended:
             self._finish(chunk.finish)
+        return self.cut
+
+    @property
+    def cut(self) -> bool:
+        """True when it ended at a stop that the server knows nothing of."""
         return self.ended == "step"
 
     def usage(self, prompt: int) -> Usage:

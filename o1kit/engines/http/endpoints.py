@@ -183,7 +183,7 @@ class Pool:
         lines = [f"  {e.url}: {e.error or 'was not asked again'}" for e in self.endpoints]
         listed = "\n".join(lines)
         return EnvironmentFailure(
-            f"{what}:\n{listed}\nStart the servers, or correct engine.endpoints, engine.timeout_s or engine.max_retries."
+            f"{what}:\n{listed}\nStart the servers, or correct engine.endpoints or engine.timeout_s."
         )
 
     def _session(self) -> _Session:

@@ -23,7 +23,7 @@ from o1kit.functional.keys import derive
 from o1kit.ledger import Ledger
 from o1kit.models.config import HttpEngineConfig
 from o1kit.protocols import Decoding, Sampling
-from o1kit.types import Account, Completion, Usage
+from o1kit.types import Account, Completion, Finish, Usage
 
 NOBODY = "o1kit-no-such-model"
 """A model that no server has: one that takes this name does not look at names."""
@@ -134,7 +134,7 @@ class HttpEngine:
         draft = await self._run(work, len(prompt))
         self.ledger.charge(account, draft.usage(len(prompt)))
         tokens = await self._complete(prompt, draft.tokens, account)
-        finish = draft.ended or "length"
+        finish: Finish = draft.ended or "length"
         if finish == "length" and len(prompt) + len(tokens) >= self.context_length:
             finish = "context"
         logprobs = tuple(token.logprob for token in tokens if token.logprob is not None)

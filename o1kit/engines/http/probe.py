@@ -153,10 +153,11 @@ class _Trial:
                 "than the policy. Serve the policy's own model, or correct model.source.",
             )
         usage = self.greedy.usage(expected)
-        if usage.prompt + usage.cached != expected:
+        read = usage.prompt + usage.cached
+        if read != expected:
             raise Refused(
                 0,
-                f"reads a prompt of {expected} tokens as {usage.prompt + usage.cached}: its model has another tokenizer "
+                f"reads a prompt of {expected} tokens as {read}: its model has another tokenizer "
                 "than the policy, or it puts tokens of its own before the prompt. Serve the policy's own model.",
             )
 
