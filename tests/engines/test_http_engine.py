@@ -250,7 +250,7 @@ def test_smollm2_from_llama_cpp_answers_as_from_transformers() -> None:
             # Greedy here and there: where the choice differs, the two tokens were as good as level.
             assert (rows.max(1).values - expected).max() < 0.3
             assert completion.finish in ("answer", "length")
-        print("GAPS", len(gaps), sum(gaps) / len(gaps), max(gaps))
-        assert sum(gaps) / len(gaps) < 0.05, "activations are quantised to 8 bits there, and not here"
-        assert max(gaps) < 0.5
+        # Activations are quantised to 8 bits there, and not here. Seen on 81 tokens: 0.029 on average, 0.13 at most.
+        assert sum(gaps) / len(gaps) < 0.06
+        assert max(gaps) < 0.4
         assert asyncio.run(served.probe()).forced

@@ -241,7 +241,9 @@ class HttpEngine:
         """The name to ask for, and the server's context."""
         try:
             names = model_names(await client.get(f"{url}/models"))
-        except (Refused, Unavailable, Malformed):
+        except (Refused, Unavailable, Malformed) as error:
+            if isinstance(error, Refused) and error.status in (401, 403):
+                raise
             names = {}  # `transformers serve` fails here without a model cache
         wanted = self.config.model
         if wanted is None and len(names) == 1:

@@ -49,7 +49,7 @@ def chunk_of(event: Mapping[str, Any]) -> Chunk:
     Raises:
         Malformed: a field has the wrong type.
     """
-    choices = _list(event.get("choices") or [], "choices")
+    choices = _list(event.get("choices", []), "choices")
     choice = _object(choices[0], "choices[0]") if choices else {}
     text, finish = choice.get("text"), choice.get("finish_reason")
     counts = _counts(event)
