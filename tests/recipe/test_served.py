@@ -95,6 +95,13 @@ def test_learning_with_a_server_keeps_the_searches_that_need_no_head() -> None:
     assert "needs a split `train`" in fails(text.replace("  train:", "  other:"))
 
 
+def test_what_was_trained_here_stays_when_a_server_takes_over() -> None:
+    here = compile_recipe(recipe(GOOD.replace("{max_batch: 8}", "{}"), "stages.eval.policies=[sft]")).stages
+    there = compile_recipe(recipe(GOOD.replace("engine: {max_batch: 8}", HTTP), "stages.eval.policies=[sft]")).stages
+    same = {a.name: a.fingerprint == b.fingerprint for a, b in zip(here, there, strict=True)}
+    assert same == {"sft": True, "prm": True, "ppo": False, "eval": False}
+
+
 @pytest.mark.parametrize(
     ("override", "same"),
     [

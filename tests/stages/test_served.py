@@ -129,7 +129,7 @@ def test_servers_that_ppo_cannot_learn_from(started: Any) -> None:
     assert done.returncode == 3
     assert "http://127.0.0.1:9/v1: ConnectError" in done.stderr
     other, template = load_directory(folder / "runs/r/sft")
-    other.lm.get_input_embeddings().weight.data.mul_(-3.0)
+    other.lm.get_input_embeddings().weight.data.mul_(-20.0)
     with llama_cpp(write_gguf(other, template, folder / "other.gguf"), context=160) as server:
         done = run(folder, "--stage", "ppo", **recipe | {"engine": engine(server)})
     assert done.returncode == 3

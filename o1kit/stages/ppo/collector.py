@@ -28,7 +28,7 @@ from o1kit.stages.rollout import run_all
 from o1kit.stages.sequences import pad_floats
 from o1kit.types import Problem, SearchResult, Trajectory
 
-MAX_GAP = 1.0
+MAX_GAP = 0.5
 """Mean difference in nats between a server's log-probabilities and those of its weights, that quantisation explains."""
 
 
