@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -95,6 +96,21 @@ def test_a_server_that_starts_late_or_again_is_taken_up(file: Path, template: Pr
         with llama_cpp(file, context=160, port=port):
             assert len(asyncio.run(samples(pool, prompt, 2))) == 2
     with pytest.raises(EnvironmentFailure, match=r"in 3 tries:\n.*ConnectError.*\nStart the servers"):
+        asyncio.run(samples(pool, prompt, 1))
+
+
+def test_another_model_in_the_same_place_is_not_taken_for_the_first(file: Path, template: PromptTemplate) -> None:
+    port, prompt = free_port(), template.encode("1+1=")
+    pool = engine(template, f"http://127.0.0.1:{port}/v1", max_retries=1)
+    with llama_cpp(file, context=160, port=port):
+        assert len(asyncio.run(samples(pool, prompt, 1))) == 1
+    with pytest.raises(EnvironmentFailure, match="ConnectError"):
+        asyncio.run(samples(pool, prompt, 1))
+    other = shutil.copy(file, file.with_name("other.gguf"))
+    with (
+        llama_cpp(other, context=160, port=port),
+        pytest.raises(EnvironmentFailure, match=r"no longer serves '.*tiny.gguf'. It lists: .*other.gguf"),
+    ):
         asyncio.run(samples(pool, prompt, 1))
 
 

@@ -65,7 +65,7 @@ def _extended(decoding: Decoding) -> dict[str, Any]:
         "top_k": decoding.top_k if drawn and decoding.top_k else -1,
         "min_p": decoding.min_p if drawn else 0.0,
         "repetition_penalty": 1.0,
-        "return_token_ids": True,  # vLLM: ids of the tokens
+        "return_token_ids": True,  # vLLM, SGLang: ids of the tokens
         "return_tokens_as_token_ids": True,  # vLLM: ids of the alternatives
         "skip_special_tokens": False,  # vLLM, SGLang
         "repeat_penalty": 1.0,  # llama.cpp, as all that follows

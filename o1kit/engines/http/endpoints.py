@@ -56,7 +56,7 @@ class Endpoint:
         wait = error.retry_after if isinstance(error, Unavailable) else None
         if wait is not None:
             self.rest_until = time.monotonic() + min(max(wait, 0.25), MAX_RETRY_AFTER_S)
-        elif self.up:
+        elif self.up or self.rested:  # of many requests that fail together the first one counts
             self.up = False
             self.failures += 1
             self.rest_until = time.monotonic() + backoff(self.failures)

@@ -225,7 +225,10 @@ class HttpEngine:
     async def _check(self, client: Client, endpoint: Endpoint) -> None:
         """Whether an endpoint answers, has the model, and can do what the others can."""
         await _healthy(client, endpoint.url)
-        if endpoint.able is not None:
+        if endpoint.able is not None:  # it is back: is it the same?
+            names = await _names(client, endpoint.url)
+            if names and endpoint.able.model not in names and self.config.model is None:
+                raise Refused(0, f"no longer serves {endpoint.able.model!r}. It lists: {', '.join(names)}.")
             return
 
         async def ask(fields: Mapping[str, Any]) -> Draft:
@@ -239,12 +242,7 @@ class HttpEngine:
 
     async def _model(self, client: Client, url: str, ask: Any) -> tuple[str, int | None]:
         """The name to ask for, and the server's context."""
-        try:
-            names = model_names(await client.get(f"{url}/models"))
-        except (Refused, Unavailable, Malformed) as error:
-            if isinstance(error, Refused) and error.status in (401, 403):
-                raise
-            names = {}  # `transformers serve` fails here without a model cache
+        names = await _names(client, url)
         wanted = self.config.model
         if wanted is None and len(names) == 1:
             return next(iter(names.items()))
@@ -271,6 +269,16 @@ async def _healthy(client: Client, url: str) -> None:
         await client.get(f"{url.removesuffix('/v1')}/health")
     except Refused:  # it answers, in whatever words
         return
+
+
+async def _names(client: Client, url: str) -> dict[str, int | None]:
+    """The models that a server lists; none for one that cannot (`transformers serve` without a model cache)."""
+    try:
+        return model_names(await client.get(f"{url}/models"))
+    except (Refused, Unavailable, Malformed) as error:
+        if isinstance(error, Refused) and error.status in (401, 403):
+            raise
+        return {}
 
 
 def needs(decoding: Decoding) -> list[str]:

@@ -3,7 +3,7 @@
 Formats of log-probabilities that are understood:
     legacy      {"tokens": [...], "token_logprobs": [...], "top_logprobs": [{token: logprob}]}     vLLM, SGLang
     chat-like   {"content": [{"id", "token", "logprob", "top_logprobs": [{"id", "logprob"}]}]}     llama.cpp
-and of token ids: vLLM's `token_ids`, llama.cpp's `id`, and tokens written as `token_id:123` (vLLM).
+and of token ids: vLLM's (and SGLang's) `token_ids`, llama.cpp's `id`, and tokens written as `token_id:123` (vLLM).
 """
 
 from __future__ import annotations
