@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from o1kit.models.config import local_engine
 from o1kit.recipe.references import references
 from o1kit.recipe.schema import Recipe
 
@@ -14,6 +15,11 @@ FORMAT = 1
 """Raised when stages computed by an earlier o1kit must not be re-used."""
 NEUTRAL = {"checkpoint_every"}
 """Fields of a stage that do not change what it computes."""
+NEUTRAL_ENGINE = {"endpoints", "api_key_env", "timeout_s", "max_retries", "max_concurrency"}
+"""Fields of an engine that do not: where servers are and how they are asked, not what they serve."""
+
+LOCAL = {"sft", "prm"}
+"""Kinds of stages that run in this process whatever samples elsewhere: their results stay when servers take over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +48,15 @@ def compile_recipe(recipe: Recipe) -> Plan:
     A fingerprint covers the stage's section, all it is computed from (model, problems, engine, seed) and the
     fingerprints of its inputs, so a change reaches every stage that depends on it and no other.
     """
-    shared = recipe.model_dump(mode="json", include={"model", "tasks", "engine", "seed"})
+    shared = recipe.model_dump(mode="json", include={"model", "tasks", "seed"})
     prints: dict[str, str] = {}
     stages = []
     for config in recipe.stages:
         inputs = tuple(dict.fromkeys(reference.stage for reference in references(config)))
         section = config.model_dump(mode="json", exclude=NEUTRAL)
-        content = {"format": FORMAT, "shared": shared, "stage": section, "inputs": {n: prints[n] for n in inputs}}
+        engine = local_engine(recipe.engine) if config.kind in LOCAL else recipe.engine
+        used = shared | {"engine": engine.model_dump(mode="json", exclude=NEUTRAL_ENGINE)}
+        content = {"format": FORMAT, "shared": used, "stage": section, "inputs": {n: prints[n] for n in inputs}}
         prints[config.name] = digest(content)
         seed = stage_seed(recipe.seed, config.name)
         stages.append(PlannedStage(config.name, config.kind, config, inputs, prints[config.name], seed))

@@ -33,6 +33,10 @@ class PromptTemplate:
         """The text of tokens, end-of-text left out."""
         return str(self.tokenizer.decode([t for t in token_ids if t != self.eos_id], skip_special_tokens=False))
 
+    def written(self, token_ids: Sequence[int]) -> str:
+        """The text of tokens with all special ones written out, as a server reads it."""
+        return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=False))
+
     def prompt(self, problem: Problem) -> list[int]:
         """Token ids that the chain of thought follows. They depend on what the policy may see only."""
         if getattr(self.tokenizer, "chat_template", None):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from o1kit.config import Config, Count, Positive, Probability
 
@@ -70,12 +71,59 @@ class HfModelConfig(Config):
 ModelConfig = Annotated[ScratchModelConfig | HfModelConfig, Field(discriminator="kind")]
 
 
-class EngineConfig(Config):
+class TorchEngineConfig(Config):
     """The in-process engine that samples and scores."""
 
     kind: Literal["torch"] = "torch"
-    """Selects the engine."""
+    """Selects the engine; what a section without `kind` means."""
     max_batch: Count = 256
     """Most sequences decoded together."""
     memory_mb: Count = 1024
     """Bound in MiB on keys and values: half for sequences in flight, half for cached prefixes; for each model."""
+
+
+def _endpoint(url: str) -> str:
+    """The URL of a completions API without its last slash; a key in a URL would end up in files and logs."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is no http(s) address. Write it like http://127.0.0.1:8000/v1")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("an address must not hold a user or password. Name a variable in `api_key_env`")
+    if parts.query or parts.fragment:
+        raise ValueError(f"{url!r} goes on after the path. Write it like http://127.0.0.1:8000/v1")
+    return url.rstrip("/")
+
+
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+
+
+class HttpEngineConfig(Config):
+    """Servers with an OpenAI-compatible completions API that sample in place of this process.
+
+    A server keeps the weights it was started with. It is asked at the start of a stage what it can do.
+    """
+
+    kind: Literal["http"]
+    """Selects the engine."""
+    endpoints: list[Endpoint] = Field(min_length=1)
+    """Addresses up to `/v1`, all serving the same model; when one fails the others take over."""
+    model: str | None = None
+    """Name the servers know the model by; null: the only one they list."""
+    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    """Environment variable that holds the key for these endpoints; the key itself is never written anywhere."""
+    timeout_s: Positive = 120.0
+    """Longest silence of a server, in seconds, before a request counts as failed."""
+    max_retries: Annotated[int, Field(ge=0)] = 4
+    """Further tries of a request that failed, on another endpoint first."""
+    max_concurrency: Count = 16
+    """Most requests under way at each endpoint."""
+    local: TorchEngineConfig = TorchEngineConfig()
+    """The in-process engine for what a completions server cannot do: reward models, and the labels of `prm` stages."""
+
+
+EngineConfig = Annotated[TorchEngineConfig | HttpEngineConfig, Field(discriminator="kind")]
+
+
+def local_engine(config: TorchEngineConfig | HttpEngineConfig) -> TorchEngineConfig:
+    """The options of models that run in this process, whatever samples."""
+    return config.local if isinstance(config, HttpEngineConfig) else config

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from o1kit.errors import EnvironmentFailure
 from o1kit.models.config import HfModelConfig, LoraConfig, ScratchModelConfig
@@ -47,6 +54,35 @@ def load_hf(config: HfModelConfig) -> tuple[LanguageModel, Any]:
         EnvironmentFailure: the source cannot be read.
     """
     return load_directory(config.source, dtype=getattr(torch, config.dtype), context_length=config.context_length)
+
+
+class TokenizerOnly(NamedTuple):
+    """What is needed here of a model that runs elsewhere."""
+
+    tokenizer: Any
+    context_length: int
+
+
+def load_tokenizer(source: str | Path, context_length: int | None = None) -> TokenizerOnly:
+    """Tokenizer and context of a Hugging Face folder or hub id, or of a folder with one GGUF file; no weights.
+
+    Raises:
+        EnvironmentFailure: they cannot be read.
+    """
+    options: dict[str, Any] = {"trust_remote_code": False}
+    packed = sorted(Path(source).glob("*.gguf")) if Path(source).is_dir() else []
+    if len(packed) == 1 and not (Path(source) / "config.json").is_file():
+        options["gguf_file"] = packed[0].name
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(source), **options)
+        config = AutoConfig.from_pretrained(str(source), **options)
+    except (OSError, ValueError, ImportError) as error:
+        raise EnvironmentFailure(
+            f"cannot load a tokenizer from {str(source)!r}: {error}. Name a folder with config.json and tokenizer.json "
+            "or with one GGUF file (for which the package `gguf` is needed), or a hub id downloaded before."
+        ) from error
+    longest = int(config.max_position_embeddings)
+    return TokenizerOnly(tokenizer, longest if context_length is None else min(context_length, longest))
 
 
 def load_directory(

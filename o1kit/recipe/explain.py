@@ -42,8 +42,10 @@ def written_path(loc: tuple[int | str, ...], data: Any) -> Path:
     """The location without the union tags that Pydantic puts into it."""
     path: list[str | int] = []
     tagged = False
-    for part in loc:
-        if isinstance(data, dict) and not tagged and isinstance(part, str) and data.get("kind") == part:
+    for i, part in enumerate(loc):
+        # Where the `kind` is left out, the tag is that of its default: a name that is no key, with more to follow.
+        default = isinstance(data, dict) and "kind" not in data and part not in data and i < len(loc) - 1
+        if isinstance(data, dict) and not tagged and isinstance(part, str) and (default or data.get("kind") == part):
             tagged = True
             continue
         if part == "[key]":

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from o1kit.models.config import ScratchModelConfig
+from o1kit.models.config import HttpEngineConfig, ScratchModelConfig
 from o1kit.recipe.schema import Recipe
 from o1kit.recipe.source import Path, Source
 from o1kit.registry import suggestion
 from o1kit.rewards.config import MixtureConfig, PrmRewardConfig
 from o1kit.search.config import BestOfNConfig, MctsConfig, SearchConfig
-from o1kit.stages.evaluate.config import EvaluateConfig
+from o1kit.stages.evaluate.config import OWN, EvaluateConfig
 from o1kit.stages.ppo.config import PpoConfig
 from o1kit.stages.prm.config import PrmConfig
 from o1kit.stages.sft.config import SftConfig
@@ -26,6 +26,8 @@ class Reference(NamedTuple):
     path: Path
     stage: str
     kinds: tuple[str, ...]
+    others: tuple[str, ...] = ()
+    """What may be named besides a stage."""
 
 
 def references(stage: Any) -> list[Reference]:
@@ -39,7 +41,8 @@ def references(stage: Any) -> list[Reference]:
             found = [Reference(("policy",), stage.policy, POLICIES), *_reward_models(stage)]
             return found + ([Reference(("prm",), stage.prm, JUDGES)] if stage.prm is not None else [])
         case EvaluateConfig():
-            found = [Reference(("policies", i), name, POLICIES) for i, name in enumerate(stage.policies)]
+            named = [(i, name) for i, name in enumerate(stage.policies) if name != OWN]
+            found = [Reference(("policies", i), name, POLICIES, (OWN,)) for i, name in named]
             return found + ([Reference(("prm",), stage.prm, JUDGES)] if stage.prm is not None else [])
     return []
 
@@ -56,7 +59,8 @@ def _reward_models(stage: PpoConfig) -> Iterator[Reference]:
 def check(recipe: Recipe, source: Source) -> None:
     """Adds a fault for everything that does not fit together."""
     _check_model(recipe, source)
-    if "train" not in recipe.tasks:
+    learns = any(not isinstance(stage, EvaluateConfig) for stage in recipe.stages)
+    if "train" not in recipe.tasks and (learns or isinstance(recipe.model, ScratchModelConfig)):
         source.fault(("tasks",), "needs a split `train`: the problems that stages learn from.", key=True)
     _check_stages(recipe, source)
     for i, stage in enumerate(recipe.stages):
@@ -64,6 +68,8 @@ def check(recipe: Recipe, source: Source) -> None:
             _check_search(stage.search, ("stages", i, "search"), stage.prm, source)
         if isinstance(stage, EvaluateConfig):
             _check_evaluation(recipe, stage, i, source)
+        if isinstance(recipe.engine, HttpEngineConfig):
+            _check_served(recipe, stage, i, source)
 
 
 def _check_model(recipe: Recipe, source: Source) -> None:
@@ -87,6 +93,9 @@ def _check_stages(recipe: Recipe, source: Source) -> None:
             _check_reference(reference, ("stages", i), stage.name, kinds, names, source)
         if stage.name in kinds:
             source.fault(("stages", i, "name"), f"{stage.name!r} is already the name of an earlier stage. Rename one.")
+        if stage.name == OWN:
+            text = f"{OWN!r} stands for the recipe's own model, so a stage cannot have this name. Rename it."
+            source.fault(("stages", i, "name"), text)
         kinds[stage.name] = stage.kind
 
 
@@ -94,7 +103,7 @@ def _check_reference(
     reference: Reference, where: Path, stage: str, earlier: dict[str, str], names: list[str], source: Source
 ) -> None:
     path, name = (*where, *reference.path), reference.stage
-    fitting = [known for known, kind in earlier.items() if kind in reference.kinds]
+    fitting = [*(known for known, kind in earlier.items() if kind in reference.kinds), *reference.others]
     if name == stage:
         source.fault(path, f"a stage cannot refer to itself.{_choices(name, fitting, reference)}")
     elif name not in names:
@@ -128,7 +137,7 @@ def _check_evaluation(recipe: Recipe, stage: EvaluateConfig, i: int, source: Sou
         if split not in recipe.tasks:
             text = f"there is no split {split!r} in tasks.{suggestion(split, list(recipe.tasks))}"
             source.fault(("stages", i, "splits", j), text)
-    kinds = {other.name: other.kind for other in recipe.stages}
+    kinds = {other.name: other.kind for other in recipe.stages} | {OWN: "model"}
     for j, search in enumerate(stage.searches):
         path = ("stages", i, "searches", j)
         _check_search(search, path, stage.prm, source)
@@ -137,5 +146,26 @@ def _check_evaluation(recipe: Recipe, stage: EvaluateConfig, i: int, source: Sou
         if isinstance(search, MctsConfig) and search.leaf_value == "value_head":
             without = [name for name in stage.policies if kinds.get(name, "ppo") != "ppo"]
             if without:
-                text = f"only ppo stages have a value head, and {without[0]!r} is of kind {kinds[without[0]]}."
+                other = "is none" if without[0] == OWN else f"is of kind {kinds[without[0]]}"
+                text = f"only ppo stages have a value head, and {without[0]!r} {other}."
                 source.fault((*path, "leaf_value"), f"{text} Use `leaf_value: prm`, or list it in another evaluation.")
+
+
+def _check_served(recipe: Recipe, stage: Any, i: int, source: Source) -> None:
+    """What completions servers cannot do, whichever they are: they hold one model, without a head, as it was."""
+    searches: list[tuple[Path, SearchConfig]] = []
+    if isinstance(stage, EvaluateConfig):
+        searches = [(("searches", j), search) for j, search in enumerate(stage.searches)]
+        path = ("stages", i, "policies")
+        if len(stage.policies) > 1:
+            text = "an http engine serves one model, so it can evaluate one policy."
+            source.fault(path, f"{text} Keep the one that is served, or use `engine: {{kind: torch}}`.")
+        elif stage.policies == [OWN] and isinstance(recipe.model, ScratchModelConfig):
+            text = "a model from scratch exists in this process only. List the stage whose folder is served"
+            source.fault((*path, 0), f"{text}, or use `engine: {{kind: torch}}`.")
+    elif isinstance(stage, PpoConfig):
+        searches = [(("search",), stage.search)]
+    for place, search in searches:
+        if isinstance(search, MctsConfig) and search.leaf_value == "value_head":
+            text = "a completions server has no value head. Use `leaf_value: prm`, or `engine: {kind: torch}`."
+            source.fault(("stages", i, *place, "leaf_value"), text)

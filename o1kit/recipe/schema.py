@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from o1kit.config import Config
-from o1kit.models.config import EngineConfig, ModelConfig
+from o1kit.models.config import EngineConfig, ModelConfig, TorchEngineConfig
 from o1kit.stages.evaluate.config import EvaluateConfig
 from o1kit.stages.ppo.config import PpoConfig
 from o1kit.stages.prm.config import PrmConfig
@@ -47,10 +47,16 @@ class Recipe(Config):
     model: ModelConfig
     """The language model that the first stage starts from."""
     tasks: dict[str, SplitConfig]
-    """Splits by name; `train` is required, and no prompt is in two of them."""
-    engine: EngineConfig = EngineConfig()
+    """Splits by name; what learns needs `train`, and no prompt is in two of them."""
+    engine: EngineConfig = TorchEngineConfig()
     """What samples and scores."""
     stages: list[StageSection] = Field(min_length=1)
     """What happens, in order; a stage may refer to the ones before it."""
     tracking: TrackingConfig = TrackingConfig()
     """Where metrics go."""
+
+    @field_validator("engine", mode="before")
+    @classmethod
+    def _in_process(cls, engine: Any) -> Any:
+        """An engine that names no kind is the one in this process."""
+        return {"kind": "torch", **engine} if isinstance(engine, dict) and "kind" not in engine else engine

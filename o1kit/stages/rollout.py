@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from o1kit.engines.http import HttpEngine, Vocabulary
 from o1kit.engines.policy import LanguagePolicy, PromptTemplate
 from o1kit.engines.torch import TorchEngine
-from o1kit.models.config import EngineConfig
+from o1kit.models.config import HttpEngineConfig, TorchEngineConfig
 from o1kit.models.language_model import LanguageModel
 from o1kit.rewards.pool import ScoringPool
 from o1kit.rewards.verifier import Verifier
@@ -19,14 +20,29 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-def build_engine(model: LanguageModel, template: PromptTemplate, config: EngineConfig) -> TorchEngine:
-    """The engine of the recipe over a model."""
+def build_engine(model: LanguageModel, template: PromptTemplate, config: TorchEngineConfig) -> TorchEngine:
+    """An engine in this process over a model."""
     return TorchEngine(model, template.eos_id, config.max_batch, config.memory_mb, template.decode)
 
 
-def build_policy(model: LanguageModel, template: PromptTemplate, config: EngineConfig) -> LanguagePolicy:
+def build_policy(model: LanguageModel, template: PromptTemplate, config: TorchEngineConfig) -> LanguagePolicy:
     """A policy with an engine of its own."""
     return LanguagePolicy(build_engine(model, template, config), template, model.context_length)
+
+
+def build_served(
+    template: PromptTemplate, context_length: int, config: HttpEngineConfig, needs: Sequence[str], purpose: str
+) -> LanguagePolicy:
+    """A policy that servers hold; only its tokenizer is here.
+
+    Raises:
+        EnvironmentFailure: no server answers, or they lack something of what is needed.
+    """
+    ends = frozenset(template.tokenizer.all_special_ids)
+    words = Vocabulary(template.encode, template.written, template.eos_id, ends)
+    engine = HttpEngine(config, words, context_length)
+    asyncio.run(engine.require(needs, purpose))
+    return LanguagePolicy(engine, template, engine.context_length)
 
 
 def build_verifier(suite: Suite, policy: LanguagePolicy) -> Verifier:

@@ -9,7 +9,7 @@ from o1kit.engines.policy import PromptTemplate
 from o1kit.errors import DataError
 from o1kit.models.config import ScratchModelConfig
 from o1kit.models.language_model import LanguageModel
-from o1kit.models.load import add_lora, build_scratch, load_directory, load_hf
+from o1kit.models.load import add_lora, build_scratch, load_directory, load_hf, load_tokenizer
 from o1kit.models.tokenizer import build_char_tokenizer
 from o1kit.protocols import StageInputs
 from o1kit.tasks.suite import Suite, build_suite
@@ -38,6 +38,18 @@ def starting_model(inputs: StageInputs, policy: str | None, suite: Suite) -> tup
     if policy is None:
         check_prompts(suite, template, model.context_length)
     return model, template
+
+
+def served_template(inputs: StageInputs, policy: str | None, suite: Suite) -> tuple[PromptTemplate, int]:
+    """Tokenizer and context of an earlier stage, or of the recipe's own model, whose weights a server holds."""
+    if policy is not None:
+        found = load_tokenizer(inputs.artifacts[policy].directory)
+    else:
+        found = load_tokenizer(inputs.recipe.model.source, inputs.recipe.model.context_length)
+    template = PromptTemplate(found.tokenizer)
+    if policy is None:
+        check_prompts(suite, template, found.context_length)
+    return template, found.context_length
 
 
 def check_prompts(suite: Suite, template: PromptTemplate, context: int) -> None:

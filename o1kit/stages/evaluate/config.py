@@ -10,6 +10,9 @@ from o1kit.config import StageName
 from o1kit.search.config import SearchConfig
 from o1kit.stages.config import StageConfig
 
+OWN = "model"
+"""What stands for the recipe's own model in a list of policies; no stage may have this name."""
+
 
 class EvaluateConfig(StageConfig):
     """Accuracy of every policy with every search on every split, with intervals and token counts."""
@@ -17,7 +20,10 @@ class EvaluateConfig(StageConfig):
     kind: Literal["evaluate"]
     """Selects this stage."""
     policies: list[StageName] = Field(min_length=1)
-    """Stages whose models are compared, in the order of the table."""
+    """Stages whose models are compared, in the order of the table; `model` is the recipe's own, before any stage.
+
+    With an `http` engine it is one: what the servers serve, be it the recipe's own model or a stage's folder.
+    """
     prm: StageName | None = None
     """The `prm` stage that judges steps, for searches that need one."""
     searches: list[SearchConfig] = Field(min_length=1)

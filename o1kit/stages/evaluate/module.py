@@ -9,9 +9,11 @@ from typing import Any
 import lightning as L
 
 from o1kit import registry
+from o1kit.engines.http import HttpEngine, needs
 from o1kit.engines.policy import LanguagePolicy, PromptTemplate
 from o1kit.functional.noise import derive
 from o1kit.functional.statistics import bootstrap_interval
+from o1kit.models.config import HttpEngineConfig, local_engine
 from o1kit.models.language_model import LanguageModel
 from o1kit.models.load import load_directory
 from o1kit.protocols import Decoding, StageInputs, StepReward
@@ -21,10 +23,12 @@ from o1kit.rewards.pool import ScoringPool
 from o1kit.rewards.prm import PrmReward, ValueHeadReward
 from o1kit.rewards.verifier import Verifier
 from o1kit.search.config import MctsConfig, SearchConfig
-from o1kit.stages.evaluate.config import EvaluateConfig
+from o1kit.stages.evaluate.config import OWN, EvaluateConfig
 from o1kit.stages.evaluate.shared import SharedSamples, SharedScores
-from o1kit.stages.rollout import build_engine, build_policy, run_all
+from o1kit.stages.rollout import build_engine, build_policy, build_served, run_all
+from o1kit.stages.start import served_template, starting_model
 from o1kit.tasks.suite import Suite
+from o1kit.tracking.progress import say
 from o1kit.types import Problem, SearchResult, Usage
 
 NUM_TREES = 3
@@ -64,6 +68,7 @@ class EvaluateModule(L.LightningModule):
         self.asked: list[Answer] = []
         self._verifier = Verifier(suite, ScoringPool())
         self._loaded: dict[str, tuple[LanguageModel, PromptTemplate]] = {}
+        self.served = self._served() if isinstance(inputs.recipe.engine, HttpEngineConfig) else None
 
     def test_step(self, pair: tuple[str, str], batch_idx: int) -> None:
         """Evaluates one policy on one split with every search."""
@@ -167,17 +172,41 @@ class EvaluateModule(L.LightningModule):
         """Nothing is trained."""
 
     def _policy(self, name: str) -> LanguagePolicy:
+        if self.served is not None:
+            return self.served
         model, template = self._load(name)
         return build_policy(model, template, self.inputs.recipe.engine)
+
+    def _served(self) -> LanguagePolicy:
+        """The one policy, on its servers; what they lack is found before anything is searched."""
+        (name,) = self.config.policies
+        template, context = served_template(self.inputs, None if name == OWN else name, self.suite)
+        decodings = [getattr(search, "decoding", Decoding(greedy=True)) for search in self.config.searches]
+        wanted = [need for decoding in decodings for need in needs(decoding)]
+        policy = build_served(template, context, self.inputs.recipe.engine, wanted, "these searches")
+        able = policy.engine.able if isinstance(policy.engine, HttpEngine) else None
+        if wanted and able is not None and not (able.seed or able.lone_seed):
+            say("the server ignores `seed`: another run will draw other samples")
+        return policy
+
+    @property
+    def server(self) -> dict[str, Any]:
+        """What the probe found of the servers; empty without any."""
+        engine = self.served.engine if self.served is not None else None
+        return engine.able.summary() if isinstance(engine, HttpEngine) and engine.able is not None else {}
 
     def _prm(self) -> PrmReward | None:
         if self.config.prm is None:
             return None
         model, template = self._load(self.config.prm)
-        return PrmReward(build_engine(model, template, self.inputs.recipe.engine))
+        return PrmReward(build_engine(model, template, local_engine(self.inputs.recipe.engine)))
 
     def _load(self, name: str) -> tuple[LanguageModel, PromptTemplate]:
         if name not in self._loaded:
-            model, tokenizer = load_directory(self.inputs.artifacts[name].directory)
-            self._loaded[name] = (model.to(self.device).eval(), PromptTemplate(tokenizer))
+            if name == OWN:
+                model, template = starting_model(self.inputs, None, self.suite)
+            else:
+                model, tokenizer = load_directory(self.inputs.artifacts[name].directory)
+                template = PromptTemplate(tokenizer)
+            self._loaded[name] = (model.to(self.device).eval(), template)
         return self._loaded[name]

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import torch
 
 from o1kit import registry
-from o1kit.engines.policy import LanguagePolicy, PromptTemplate
+from o1kit.engines.policy import LanguagePolicy
+from o1kit.errors import EnvironmentFailure
 from o1kit.functional.advantages import Advantages, gae
-from o1kit.functional.logprobs import token_logprobs
 from o1kit.functional.noise import derive
 from o1kit.functional.tree_values import tree_values
 from o1kit.ledger import Ledger
@@ -21,13 +21,15 @@ from o1kit.rewards.config import MixtureConfig, PrmRewardConfig, RewardConfig, V
 from o1kit.rewards.prm import step_ends
 from o1kit.rewards.verifier import Verifier
 from o1kit.stages.ppo.config import PpoConfig
-from o1kit.stages.ppo.experience import Experience, collate
+from o1kit.stages.ppo.experience import Experience
 from o1kit.stages.ppo.metrics import search_metrics
+from o1kit.stages.ppo.passes import chain_logprobs, chain_values, unjudged
 from o1kit.stages.rollout import run_all
 from o1kit.stages.sequences import pad_floats
 from o1kit.types import Problem, SearchResult, Trajectory
 
-SCORE_BATCH = 256
+MAX_GAP = 0.5
+"""Mean difference in nats between a server's log-probabilities and those of its weights, that quantisation explains."""
 
 
 class Collected(NamedTuple):
@@ -39,7 +41,10 @@ class Collected(NamedTuple):
 
 
 class Collector:
-    """Runs the recipe's search; `rewards` are per chain token, the verifier's at the last one."""
+    """Runs the recipe's search; `rewards` are per chain token, the verifier's at the last one.
+
+    `critic` is the model in training where servers sample, which have no value head; else None.
+    """
 
     def __init__(
         self,
@@ -49,11 +54,12 @@ class Collector:
         judge: StepReward | None,
         reward_models: dict[str, StepReward],
         reference: LanguageModel,
-        template: PromptTemplate,
+        critic: LanguageModel | None,
         seed: int,
     ) -> None:
         self.config, self.verifier, self.policy, self.judge = config, verifier, policy, judge
-        self.reward_models, self.reference, self.template, self.seed = reward_models, reference, template, seed
+        self.reward_models, self.reference, self.critic, self.seed = reward_models, reference, critic, seed
+        self.template = policy.template
         self.search: Any = registry.lookup("searches", config.search.kind)(config.search)
 
     def collect(self, problems: Sequence[Problem], version: int) -> Collected:
@@ -83,7 +89,9 @@ class Collector:
             "ppo/reward": sum(sum(r) for _, rewards in found for r in rewards) / max(len(experiences), 1),
         }
         results = [result for result, _ in found]
-        return Collected(self._with_reference(experiences), results, metrics | search_metrics(results))
+        if self.critic is not None:
+            metrics |= self._check_served(experiences)
+        return Collected(experiences, results, metrics | search_metrics(results))
 
     def _ledgers(self) -> list[Ledger]:
         """The policy's ledger, then those of the reward models' own engines."""
@@ -118,27 +126,31 @@ class Collector:
         problem's chains count as if they had been sampled on their own, however the tree was grown."""
         trajectories = [t for result, _ in found for t in result.trajectories]
         rewards = [line for _, lines in found for line in lines]
-        values = [[v for a in t.state.actions for v in a.completion.values] for t in trajectories]
+        values = self._values(trajectories)
         weights = [w for result, _ in found for w in _weights(result)]
-        baselines = values
+        baselines: Sequence[Sequence[float]] = values
         if self.config.loss.baseline == "tree":
             strength = self.config.loss.prior_strength
             baselines = [line for result, lines in found for line in _tree_baselines(result, lines, strength)]
         advantages, _ = self._gae(rewards, baselines)
         _, returns = self._gae(rewards, values)
+        chains = [unjudged(t) for t in trajectories]
+        if any(len(chain.old_logprobs) != len(chain.token_ids) for chain in chains):
+            raise EnvironmentFailure(
+                "the servers left out the log-probabilities of some tokens, without which nothing can be learned from "
+                "a chain. Use another server, or `engine: {kind: torch}`."
+            )
+        references = chain_logprobs(self.reference, chains)
         return [
-            Experience(
-                prompt_ids=t.state.prompt_ids,
-                token_ids=tuple(token for a in t.state.actions for token in a.completion.token_ids),
-                old_logprobs=tuple(p for a in t.state.actions for p in a.completion.logprobs),
-                ref_logprobs=(0.0,) * len(values[i]),
+            chain._replace(
+                ref_logprobs=references[i],
                 values=tuple(values[i]),
                 advantages=tuple(advantages[i, : len(values[i])].tolist()),
                 returns=tuple(returns[i, : len(values[i])].tolist()),
                 weight=weights[i],
                 policy_version=version,
             )
-            for i, t in enumerate(trajectories)
+            for i, chain in enumerate(chains)
         ]
 
     def _gae(self, rewards: Sequence[Sequence[float]], values: Sequence[Sequence[float]]) -> Advantages:
@@ -147,23 +159,22 @@ class Collector:
         loss = self.config.loss
         return gae(pad_floats(rewards, width), pad_floats(values, width), mask_BT, loss.gamma, loss.gae_lambda)
 
-    @torch.inference_mode()
-    def _with_reference(self, experiences: list[Experience]) -> list[Experience]:
-        """The experiences with the reference policy's log-probabilities."""
-        order = sorted(range(len(experiences)), key=lambda i: len(experiences[i].token_ids))
-        done: dict[int, Experience] = {}
-        for begin in range(0, len(order), SCORE_BATCH):
-            part = order[begin : begin + SCORE_BATCH]
-            items = [experiences[i] for i in part]
-            batch = collate(drawn_all(items))
-            device = self.reference.device
-            hidden = self.reference.hidden(batch.token_ids[:, :-1].to(device), use_cache=False).cpu()
-            logits = self.reference.logits(batch.chain(hidden).to(device)).cpu()
-            logprobs = token_logprobs(logits, batch.chain_ids)
-            for row, i in enumerate(part):
-                n = len(experiences[i].token_ids)
-                done[i] = experiences[i]._replace(ref_logprobs=tuple(logprobs[row, :n].tolist()))
-        return [done[i] for i in range(len(experiences))]
+    def _values(self, trajectories: Sequence[Trajectory]) -> list[tuple[float, ...]]:
+        """The value head's estimate before each token: from the engine, or for chains of a server from the trainer."""
+        if self.critic is not None:
+            return chain_values(self.critic, [unjudged(t) for t in trajectories])
+        return [tuple(v for a in t.state.actions for v in a.completion.values) for t in trajectories]
+
+    def _check_served(self, experiences: Sequence[Experience]) -> dict[str, float]:
+        """How far the servers' log-probabilities are from those of the weights that they should hold."""
+        gaps = [abs(a - b) for e in experiences for a, b in zip(e.old_logprobs, e.ref_logprobs, strict=True)]
+        gap = sum(gaps) / len(gaps)
+        if gap > MAX_GAP:
+            raise EnvironmentFailure(
+                f"the servers' log-probabilities differ by {gap:.2f} nats a token from those of stage "
+                f"{self.config.policy!r}: they serve other weights. Serve that stage's folder."
+            )
+        return {"search/server_logprob_gap": gap}
 
 
 def _weights(result: SearchResult) -> list[float]:
@@ -186,13 +197,3 @@ def _tree_baselines(result: SearchResult, rewards: Sequence[Sequence[float]], st
 def parts(config: RewardConfig) -> list[VerifierConfig | PrmRewardConfig]:
     """The rewards that a section adds up."""
     return list(config.of) if isinstance(config, MixtureConfig) else [config]
-
-
-def drawn_all(items: list[Experience]) -> Any:
-    """All of some items as one draw with weights of 1."""
-    import numpy as np
-
-    from o1kit.replay.buffer import Drawn
-
-    none = np.full(len(items), -1, dtype=np.int64)
-    return Drawn(none, none, items, np.ones(len(items)))

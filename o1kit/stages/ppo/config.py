@@ -40,7 +40,12 @@ class PpoConfig(TrainingStageConfig):
     kind: Literal["ppo"]
     """Selects this stage."""
     policy: StageName
-    """Stage whose model is trained; it is also the reference."""
+    """Stage whose model is trained; it is also the reference.
+
+    With an `http` engine the servers must hold its weights. They keep them: from the second round on the samples are
+    those of the first policy (off-policy), the importance ratios are taken to the servers' log-probabilities, and the
+    clip ratio bounds how far the policy moves in all.
+    """
     reward: RewardConfig = VerifierConfig(kind="verifier")
     """What the policy is rewarded for."""
     search: SearchConfig = MctsConfig(kind="mcts")

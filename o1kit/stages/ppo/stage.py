@@ -9,9 +9,11 @@ from typing import Any
 
 import lightning as L
 
+from o1kit.engines.http import LEARNING, needs
 from o1kit.engines.policy import LanguagePolicy
+from o1kit.models.config import HttpEngineConfig, local_engine
 from o1kit.models.load import save_directory
-from o1kit.protocols import BuiltStage, StageInputs, StepReward
+from o1kit.protocols import BuiltStage, Decoding, StageInputs, StepReward
 from o1kit.rewards.config import PrmRewardConfig
 from o1kit.rewards.prm import PrmReward, ValueHeadReward
 from o1kit.search.config import MctsConfig
@@ -19,8 +21,9 @@ from o1kit.stages.ppo.collector import Collector, parts
 from o1kit.stages.ppo.config import PpoConfig
 from o1kit.stages.ppo.data import PpoData
 from o1kit.stages.ppo.module import PpoModule
-from o1kit.stages.rollout import build_engine, build_policy, build_verifier
-from o1kit.stages.start import starting_model, suite_of, trainable
+from o1kit.stages.rollout import build_engine, build_policy, build_served, build_verifier
+from o1kit.stages.start import served_template, starting_model, suite_of, trainable
+from o1kit.tasks.suite import Suite
 
 
 class PpoStage:
@@ -30,18 +33,20 @@ class PpoStage:
         """The module and its data."""
         config: PpoConfig = inputs.config
         suite = suite_of(inputs)
+        served = _served(inputs, suite)
         model, template = starting_model(inputs, config.policy, suite)
         reference, _ = starting_model(inputs, config.policy, suite)
         if model.head is None:
             model.add_head()
         trainable(model, inputs)
-        policy = build_policy(model, template, inputs.recipe.engine)
+        policy = served or build_policy(model, template, local_engine(inputs.recipe.engine))
         models = {part.model for part in parts(config.reward) if isinstance(part, PrmRewardConfig)}
         models |= {config.prm} if config.prm is not None else set()
         rewards = {name: _prm(inputs, name, template) for name in sorted(models)}
         judge = _judge(config, policy, rewards)
         verifier = build_verifier(suite, policy)
-        collector = Collector(config, verifier, policy, judge, rewards, reference.eval(), template, inputs.seed)
+        critic = model if served is not None else None
+        collector = Collector(config, verifier, policy, judge, rewards, reference.eval(), critic, inputs.seed)
         data = PpoData(
             config, lambda: list(suite.problems("train")), collector, inputs.directory / "rollouts.jsonl", inputs.seed
         )
@@ -101,6 +106,16 @@ class PpoLoop(L.Callback):
         self.spent = float(state_dict["spent"])
 
 
+def _served(inputs: StageInputs, suite: Suite) -> LanguagePolicy | None:
+    """The policy on its servers, if the recipe has any: what they lack is found before anything is loaded."""
+    config, engine = inputs.config, inputs.recipe.engine
+    if not isinstance(engine, HttpEngineConfig):
+        return None
+    template, context = served_template(inputs, config.policy, suite)
+    decoding = getattr(config.search, "decoding", Decoding(greedy=True))
+    return build_served(template, context, engine, [*LEARNING, *needs(decoding)], "PPO")
+
+
 def _judge(config: PpoConfig, policy: LanguagePolicy, rewards: Mapping[str, StepReward]) -> StepReward | None:
     if isinstance(config.search, MctsConfig) and config.search.leaf_value == "value_head":
         return ValueHeadReward(policy.engine)
@@ -111,4 +126,4 @@ def _prm(inputs: StageInputs, name: str, template: Any) -> StepReward:
     from o1kit.models.load import load_directory
 
     model, _ = load_directory(inputs.artifacts[name].directory)
-    return PrmReward(build_engine(model, template, inputs.recipe.engine))
+    return PrmReward(build_engine(model, template, local_engine(inputs.recipe.engine)))

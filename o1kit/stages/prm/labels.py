@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from o1kit.engines.policy import LanguagePolicy, PromptTemplate
 from o1kit.functional.noise import derive
-from o1kit.models.config import EngineConfig
+from o1kit.models.config import TorchEngineConfig
 from o1kit.models.language_model import LanguageModel
 from o1kit.protocols import Decoding
 from o1kit.rewards.prm import step_ends
@@ -39,7 +39,7 @@ class LabelWriter:
         model: LanguageModel,
         template: PromptTemplate,
         suite: Suite,
-        engine: EngineConfig,
+        engine: TorchEngineConfig,
         seed: int,
     ) -> None:
         self.config, self.suite, self.seed = config, suite, seed

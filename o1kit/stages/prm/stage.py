@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from o1kit.models.config import local_engine
 from o1kit.models.load import save_directory
 from o1kit.protocols import BuiltStage, StageInputs
 from o1kit.stages.prm.config import PrmConfig
@@ -23,7 +24,7 @@ class PrmStage:
         config: PrmConfig = inputs.config
         suite = suite_of(inputs)
         policy, template = starting_model(inputs, config.policy, suite)
-        writer = LabelWriter(config.labels, policy, template, suite, inputs.recipe.engine, inputs.seed)
+        writer = LabelWriter(config.labels, policy, template, suite, local_engine(inputs.recipe.engine), inputs.seed)
         model, _ = starting_model(inputs, config.policy, suite)
         model.add_head()
         module = PrmModule(trainable(model, inputs), config)
