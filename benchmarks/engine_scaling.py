@@ -20,7 +20,7 @@ from o1kit.functional.noise import derive
 from o1kit.protocols import Sampling
 from o1kit.search.config import MctsConfig
 
-BATCHES = (1, 4, 16, 64, 256, 512)
+BATCHES = (1, 4, 16, 64, 256)
 PREFIXES = (16, 64, 128, 192)
 PROBLEMS = (1, 4, 16, 64)
 NEW_TOKENS = 32
@@ -105,7 +105,9 @@ def draw(figures: Mapping[str, Series], path: Path) -> None:
         for name, values in series.items():
             axes.plot(list(values), list(values.values()), marker="o", label=name)
         ticks = list(next(iter(series.values())))
-        axes.set(xlabel=what, xscale="log", yscale="log")
+        axes.set(
+            xlabel=what, xscale="log", ylim=(0, 1.1 * max(v for values in series.values() for v in values.values()))
+        )
         axes.set_xticks(ticks, [str(t) for t in ticks], minor=False)
         axes.set_xticks([], minor=True)
         axes.grid(alpha=0.3)

@@ -61,7 +61,7 @@ class Plan:
         return self._first[work] + len(work.tokens) - 1
 
     def _groups(self) -> list[list[Work]]:
-        """Works that are read together: those of like shape; or all that continue something, if padding costs little."""
+        """Works that are read together: those of like shape, or all that continue something if padding is cheap."""
         alike = list(self._works.values())
         going_on = [work for works in alike for work in works if work.start]
         fresh = [works for works in alike if not works[0].start]
