@@ -18,6 +18,8 @@ TEXT = "One, two, three, four. What is 12 + 30? The answer is"
 NUM_TOKENS = 6
 """Tokens of one sample."""
 SEEDS = (11, 12, 13)
+HOT = 2.0
+"""The highest temperature that OpenAI's API and vLLM take."""
 TOLERANCE = 0.15
 """Nats by which a log-probability may differ between two requests: kernels are quantised and batched."""
 MOST_ALTERNATIVES = 20
@@ -191,7 +193,9 @@ class _Trial:
         return 0
 
     async def _echo(self) -> bool:
-        draft = await self._try({**self.request(GREEDY, tokens=1), "echo": True})
+        fields = {**self.request(GREEDY, tokens=1), "echo": True}
+        fields.pop("return_token_ids", None)  # vLLM gives those of the answer only, and log-probabilities of all
+        draft = await self._try(fields)
         return draft is not None and len(draft.tokens) > 1
 
     async def _untempered(self) -> bool:
@@ -221,18 +225,17 @@ class _Trial:
 
     async def drawing(self) -> dict[str, bool]:
         """Whether temperature, truncation and seeds do what they say."""
-        hot = 2.0 if self.dialect == "openai" else 5.0
-        samples = [await self._text(Decoding(hot), seed) for seed in SEEDS]
-        again = await asyncio.gather(*(self._text(Decoding(hot), seed) for seed in (*SEEDS, *SEEDS)))
-        alone = samples == [await self._text(Decoding(hot), seed) for seed in SEEDS]
+        samples = [await self._text(Decoding(HOT), seed) for seed in SEEDS]
+        again = await asyncio.gather(*(self._text(Decoding(HOT), seed) for seed in (*SEEDS, *SEEDS)))
+        alone = samples == [await self._text(Decoding(HOT), seed) for seed in SEEDS]
         extended = self.dialect != "openai"
         return {
-            "temperature": any(text != self.greedy.text for text in samples),
-            "top_k": extended and await self._collapses(Decoding(hot, top_k=1)),
-            "top_p": await self._collapses(Decoding(hot, top_p=1e-4)),
-            "min_p": extended and await self._collapses(Decoding(hot, min_p=1.0)),
-            "seed": again == samples + samples,
-            "lone_seed": alone,
+            "temperature": any(text not in (None, self.greedy.text) for text in samples),
+            "top_k": extended and await self._collapses(Decoding(HOT, top_k=1)),
+            "top_p": await self._collapses(Decoding(HOT, top_p=1e-4)),
+            "min_p": extended and await self._collapses(Decoding(HOT, min_p=1.0)),
+            "seed": None not in samples and again == samples + samples,
+            "lone_seed": None not in samples and alone,
         }
 
     async def _collapses(self, decoding: Decoding) -> bool:
