@@ -173,6 +173,14 @@ def continuous_tokens(model: LanguageModel, eos: int, prompts: Sequence[Sequence
     return sum(len(output.generated_tokens) for output in found.values())
 
 
+def report_memory(*engines: TorchEngine) -> None:
+    """Prints what keys and values took at most, and ends the benchmark if that is beyond the bound."""
+    peak, bound = max(engine.peak_bytes / 2**20 for engine in engines), engines[0].memory_mb
+    print(f"keys and values of our engine: {peak:.0f} MiB at most, bound {bound:g} MiB")
+    if peak > bound:
+        raise SystemExit("more memory than the bound")
+
+
 def contest(what: str, target: float, repeats: int, work: dict[tuple[str, str], Callable[[], int]]) -> None:
     """Rates of every (contender, setting), the first contender's best against the best of each other one."""
     best = dict.fromkeys(work, 0.0)
@@ -203,8 +211,7 @@ def sampling(quick: Quickstart, options: argparse.Namespace) -> None:
         for name, order in (("as they come", prompts), ("sorted", ordered)):
             work[f"generate, {name}", f"batch {b}"] = partial(generate_tokens, quick.policy, eos, order, b, limit)
     contest(f"sampling {options.count} completions", 6, options.repeats, work)
-    peak = max(engine.peak_bytes / 2**20 for engine in engines.values())
-    print(f"keys and values of our engine: {peak:.0f} MiB at most, bound {engines[BATCHES[0]].memory_mb} MiB")
+    report_memory(*engines.values())
 
 
 def smollm2(quick: Quickstart, options: argparse.Namespace) -> None:
@@ -227,7 +234,7 @@ def smollm2(quick: Quickstart, options: argparse.Namespace) -> None:
         work["generate", f"batch {b}"] = partial(generate_tokens, model, template.eos_id, ordered, b, limit)
     work["continuous batching", ""] = partial(continuous_tokens, model, template.eos_id, prompts, limit)
     contest("SmolLM2-135M, 64 completions of at most 128 tokens", 1.3, 1, work)
-    print(f"keys and values of our engine: {engine.peak_bytes / 2**20:.0f} MiB at most, bound {engine.memory_mb} MiB")
+    report_memory(engine)
 
 
 # ---- tree search ---------------------------------------------------------------------------------------------------
@@ -272,13 +279,13 @@ def trees(quick: Quickstart, options: argparse.Namespace) -> None:
         f"{slowest:.1f} s: {slowest / fastest:.1f}x (target 10x); "
         f"{same} of {len(problems)} trees identical"
     )
+    report_memory(*ours)
     for name, engine, tree_tokens in zip(("policy", "reward model"), ours, logical(quick, ours[0], found), strict=True):
         used = engine.ledger.total
         computed = used.prompt + used.generated + used.scored
         print(
             f"mcts, {name}: {computed:,} tokens computed, {tree_tokens:,} in the trees: "
-            f"{computed / tree_tokens:.2f} (target 1.1); memory {engine.peak_bytes / 2**20:.0f} of "
-            f"{engine.memory_mb} MiB; by phase, a problem: "
+            f"{computed / tree_tokens:.2f} (target 1.1); by phase, a problem: "
             + ", ".join(f"{k} {v:.0f}" for k, v in engine.ledger.per_problem(len(problems)).items())
         )
 
@@ -312,6 +319,7 @@ def depth(quick: Quickstart, options: argparse.Namespace) -> None:
         f"one expansion, for each token: at depth 2 {1000 * times[2]:.2f} ms, at depth 16 {1000 * times[16]:.2f} ms: "
         f"{times[16] / times[2]:.2f}x (target 1.3x)"
     )
+    report_memory(engine)
 
 
 ROWS = {"sampling": sampling, "trees": trees, "depth": depth, "smollm2": smollm2}

@@ -97,9 +97,11 @@ def show(what: str, series: Mapping[str, Mapping[int, float]]) -> None:
 def draw(figures: Mapping[str, Series], path: Path) -> None:
     """One panel for each dependence, both axes logarithmic."""
     try:
+        from matplotlib import rcParams
         from matplotlib.figure import Figure
     except ImportError:
         raise SystemExit("the plot needs matplotlib: pip install 'o1kit[bench]'") from None
+    rcParams["svg.fonttype"], rcParams["svg.hashsalt"] = "none", "o1kit"  # text stays text, and ids stay the same
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     for axes, (what, series) in zip(figure.subplots(1, len(figures)), figures.items(), strict=True):
         for name, values in series.items():

@@ -20,6 +20,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "greedy": "o1kit.search.sample:Greedy",
         "sample": "o1kit.search.sample:Sample",
         "best_of_n": "o1kit.search.best_of_n:BestOfN",
+        "beam": "o1kit.search.beam:Beam",
         "mcts": "o1kit.search.mcts:Mcts",
     },
     "tasks": {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 ROOT = Path(__file__).parents[1]
@@ -146,6 +149,31 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     metrics = [json.loads(line) for line in (tmp_path / "quickstart/sft/metrics.jsonl").read_text().splitlines()]
     steps = [row["step"] for row in metrics if "sft/loss" in row]
     assert steps == sorted(set(steps)), "no step is logged twice"
+
+
+@pytest.mark.slow
+def test_ppo_killed_between_rounds_goes_on_to_the_same_weights(finished: tuple[Path, str], tmp_path: Path) -> None:
+    """Round, replay buffer, random streams and optimizer all come back: the weights are those of one unbroken run."""
+    changes = ("--stage", "ppo", "--set=stages.ppo.iterations=4", "--set=stages.ppo.checkpoint_every=1")
+    for name in ("unbroken", "killed"):
+        for stage in ("sft", "prm"):
+            shutil.copytree(finished[0] / stage, tmp_path / name / "quickstart" / stage)
+    run(tmp_path / "unbroken", *changes)
+    killed = tmp_path / "killed"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    process = subprocess.Popen(command(killed, *changes), **quiet)  # type: ignore[call-overload]
+    checkpoints = killed / "quickstart" / "ppo" / "checkpoints"
+    deadline = time.monotonic() + 120
+    while not list(checkpoints.glob("step-*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (killed / "quickstart" / "ppo" / "done.json").exists()
+    assert "resuming at stage ppo" in run(killed, *changes)
+    weights = [load_file(tmp_path / name / "quickstart/ppo/model.safetensors") for name in ("unbroken", "killed")]
+    assert weights[0].keys() == weights[1].keys()
+    for name, tensor in weights[0].items():
+        assert torch.equal(tensor, weights[1][name]), name
 
 
 @pytest.mark.slow

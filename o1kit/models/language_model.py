@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -64,12 +65,18 @@ class LanguageModel(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """Float32 logits over the vocabulary, scaled and capped as the model's configuration says."""
         logits = cast(Tensor, self.lm.get_output_embeddings()(hidden)).float()
-        config = self.decoder.config
-        logits = logits * (getattr(config, "logit_scale", None) or 1.0)  # Cohere
-        logits = logits / (getattr(config, "logits_scaling", None) or 1.0)  # Granite
-        if cap := getattr(config, "final_logit_softcapping", None):  # Gemma 2
-            logits = torch.tanh(logits / cap) * cap
-        return logits
+        scale, divisor, cap = self._output_scales
+        if scale:
+            logits = logits * scale
+        if divisor:
+            logits = logits / divisor
+        return torch.tanh(logits / cap) * cap if cap else logits
+
+    @cached_property
+    def _output_scales(self) -> tuple[float | None, ...]:
+        """Cohere's, Granite's and Gemma 2's treatment of logits; read once, since a configuration is slow to ask."""
+        names = ("logit_scale", "logits_scaling", "final_logit_softcapping")
+        return tuple(getattr(self.decoder.config, name, None) for name in names)
 
     def head_logits(self, hidden: Tensor) -> Tensor:
         """Raw outputs of the head, one for each hidden state."""

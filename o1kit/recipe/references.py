@@ -10,7 +10,7 @@ from o1kit.recipe.schema import Recipe
 from o1kit.recipe.source import Path, Source
 from o1kit.registry import suggestion
 from o1kit.rewards.config import MixtureConfig, PrmRewardConfig
-from o1kit.search.config import BestOfNConfig, MctsConfig, SearchConfig
+from o1kit.search.config import BeamConfig, BestOfNConfig, MctsConfig, SearchConfig
 from o1kit.stages.evaluate.config import OWN, EvaluateConfig
 from o1kit.stages.ppo.config import PpoConfig
 from o1kit.stages.prm.config import PrmConfig
@@ -123,13 +123,16 @@ def _choices(name: str, fitting: list[str], reference: Reference) -> str:
 
 
 def _check_search(search: SearchConfig, path: Path, prm: str | None, source: Source) -> None:
-    judged = (isinstance(search, MctsConfig) and search.leaf_value == "prm") or (
-        isinstance(search, BestOfNConfig) and search.select != "majority"
-    )
-    if judged and prm is None:
+    other: str | None = None
+    if isinstance(search, MctsConfig) and search.leaf_value == "prm":
+        other = ", or `leaf_value: value_head` here"
+    elif isinstance(search, BestOfNConfig) and search.select != "majority":
+        other = ", or `select: majority` here"
+    elif isinstance(search, BeamConfig):
+        other = ""
+    if other is not None and prm is None:
         text = f"{search.kind} needs a reward that judges steps. Set `prm` in this stage to the name of a prm stage"
-        other = "leaf_value: value_head" if isinstance(search, MctsConfig) else "select: majority"
-        source.fault(path, f"{text}, or `{other}` here.")
+        source.fault(path, f"{text}{other}.")
 
 
 def _check_evaluation(recipe: Recipe, stage: EvaluateConfig, i: int, source: Source) -> None:

@@ -55,8 +55,27 @@ class BestOfNConfig(DecodingConfig):
     """Samples a problem (N)."""
     select: Literal["majority", "best", "weighted"] = "weighted"
     """How one answer is chosen from the N."""
-    aggregate: Literal["min", "prod", "last", "mean"] = "min"
+    aggregate: Literal["min", "prod", "last", "mean", "geometric_mean", "max"] = "min"
     """How the scores of a chain's steps become one number."""
+
+
+class BeamConfig(DecodingConfig):
+    """Beam search over steps; with several subtrees diverse verifier tree search (DVTS, Beeching et al. 2024)."""
+
+    kind: Literal["beam"]
+    """Selects this search."""
+    num_beams: Count = 4
+    """Chains kept after each step, in each subtree."""
+    num_children: Count = 4
+    """Next steps sampled for each chain kept; equal ones are merged."""
+    num_subtrees: Count = 1
+    """Beam searches that do not see each other; with `num_beams: 1` and several of them this is DVTS."""
+    max_steps: Count = 32
+    """Deepest chain, in steps; what has not ended then is completed without a search."""
+    select: Literal["majority", "best", "weighted"] = "best"
+    """How one answer is chosen from the finished chains."""
+    aggregate: Literal["min", "prod", "last", "mean", "geometric_mean", "max"] = "min"
+    """How the scores of a chain's steps become the number that beams compete with."""
 
 
 class MctsConfig(DecodingConfig):
@@ -80,10 +99,12 @@ class MctsConfig(DecodingConfig):
     """Deepest chain, in steps."""
     select: Literal["visits", "best", "weighted"] = "weighted"
     """How one answer is chosen from the finished chains."""
-    aggregate: Literal["min", "prod", "last", "mean"] = "min"
+    aggregate: Literal["min", "prod", "last", "mean", "geometric_mean", "max"] = "min"
     """How the scores of a chain's steps become one number, for `best` and `weighted`."""
     root_noise: Probability = 0.0
     """Share of Dirichlet(0.3) noise in the root's priors."""
 
 
-SearchConfig = Annotated[GreedyConfig | SampleConfig | BestOfNConfig | MctsConfig, Field(discriminator="kind")]
+SearchConfig = Annotated[
+    GreedyConfig | SampleConfig | BestOfNConfig | BeamConfig | MctsConfig, Field(discriminator="kind")
+]

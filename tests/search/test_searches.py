@@ -14,8 +14,9 @@ from o1kit.engines.policy import LanguagePolicy
 from o1kit.functional.aggregation import aggregate
 from o1kit.protocols import Sampling
 from o1kit.rewards.prm import PrmReward
+from o1kit.search.beam import Beam
 from o1kit.search.best_of_n import BestOfN
-from o1kit.search.config import BestOfNConfig, GreedyConfig, MctsConfig, SampleConfig
+from o1kit.search.config import BeamConfig, BestOfNConfig, GreedyConfig, MctsConfig, SampleConfig
 from o1kit.search.mcts import Mcts, decide
 from o1kit.search.sample import Greedy, Sample
 from o1kit.tasks.config import ReasoningGymConfig, SplitConfig
@@ -32,6 +33,8 @@ SEARCHES: dict[str, Any] = {
     "majority": BestOfN(BestOfNConfig(kind="best_of_n", num_samples=4, select="majority")),
     "best": BestOfN(BestOfNConfig(kind="best_of_n", num_samples=4, select="best")),
     "weighted": BestOfN(BestOfNConfig(kind="best_of_n", num_samples=4, select="weighted")),
+    "beam": Beam(BeamConfig(kind="beam", num_beams=2, num_children=3, max_steps=4)),
+    "dvts": Beam(BeamConfig(kind="beam", num_beams=1, num_children=3, num_subtrees=3, max_steps=4)),
     "mcts": Mcts(MctsConfig(kind="mcts", num_simulations=10, num_children=3)),
 }
 
@@ -107,7 +110,16 @@ def test_mcts_usage_equals_what_the_engine_generated() -> None:
 
 def test_sample_judges_every_answer_and_the_others_one() -> None:
     counts = {name: len(run(search).answers) for name, search in SEARCHES.items()}
-    assert counts == {"greedy": 1, "sample": 3, "majority": 1, "best": 1, "weighted": 1, "mcts": 1}
+    assert counts == {
+        "greedy": 1,
+        "sample": 3,
+        "majority": 1,
+        "best": 1,
+        "weighted": 1,
+        "beam": 1,
+        "dvts": 1,
+        "mcts": 1,
+    }
 
 
 class Planted:

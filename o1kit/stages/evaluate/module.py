@@ -46,6 +46,10 @@ def label(config: SearchConfig) -> str:
             name = {"majority": "majority", "best": "prm_best", "weighted": "prm_vote"}[config.select]
             judged = "" if config.select == "majority" or config.aggregate == "min" else f" ({config.aggregate})"
             return f"{name}@{config.num_samples}{judged}"
+        case "beam":
+            shape = f"{config.num_beams}x{config.num_children}"
+            name = f"beam {shape}" if config.num_subtrees == 1 else f"dvts {config.num_subtrees}x{shape}"
+            return f"{name} ({config.select})" + ("" if config.aggregate == "min" else f" ({config.aggregate})")
         case "mcts":
             judged = "" if config.leaf_value == "prm" else f" {config.leaf_value}"
             return f"mcts {config.num_simulations}x{config.num_children} {config.expand}{judged} ({config.select})"

@@ -1,0 +1,133 @@
+"""Beam search and DVTS on a real model: what is kept, what it costs, and that every option counts."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from o1kit.engines.policy import LanguagePolicy
+from o1kit.functional.aggregation import aggregate
+from o1kit.rewards.prm import PrmReward
+from o1kit.search.beam import Beam
+from o1kit.search.config import BeamConfig
+from o1kit.types import Score, SearchResult, State
+from tests.tiny import engine_of, policy_of, problem, tiny
+
+MODEL, TEMPLATE = tiny(context=160)
+JUDGE = tiny(seed=7, head=True, context=160)[0]
+PRM = PrmReward(engine_of(JUDGE, TEMPLATE))
+BASE = {"num_beams": 2, "num_children": 3, "max_steps": 4}
+
+
+def run(policy: Any = None, reward: Any = PRM, key: int = 1, **changes: Any) -> SearchResult:
+    policy = policy or policy_of(MODEL, TEMPLATE)
+    search = Beam(BeamConfig(kind="beam", **{**BASE, **changes}))
+    return asyncio.run(search.run(policy.start(problem("1+1=?")), policy=policy, reward=reward, key=key))
+
+
+def plain(result: SearchResult) -> list[tuple[int | None, str, int, bool]]:
+    """The tree without its values, whose last bits depend on what was computed together."""
+    return [(node.parent, node.text, node.visits, node.terminal) for node in result.tree]
+
+
+def shape(result: SearchResult) -> Any:
+    return result.tree, result.answers, [t.state.token_ids for t in result.trajectories]
+
+
+@pytest.mark.parametrize("key", range(4))
+def test_the_best_of_each_round_are_kept(key: int) -> None:
+    """Recomputed from the tree: in every round the kept nodes score at least what the others do."""
+    result = run(key=key)
+    depth = {0: 0}
+    by_depth: dict[int, list[Any]] = {}
+    for node in result.tree[1:]:
+        depth[node.id] = depth[node.parent or 0] + 1
+        by_depth.setdefault(depth[node.id], []).append(node)
+    places = 2
+    for level in range(1, 5):
+        nodes = by_depth.get(level, [])
+        kept = [n for n in nodes if n.visits]
+        assert len(kept) == min(places, len(nodes))
+        out = [n.value for n in nodes if not n.visits]
+        assert not out or min(n.value for n in kept) >= max(out)
+        places -= sum(n.terminal for n in kept)
+
+
+def test_scores_are_the_reward_models_own() -> None:
+    for trajectory in run(aggregate="prod").trajectories:
+        expected = asyncio.run(PRM.step_scores(trajectory.state))
+        assert trajectory.step_scores == pytest.approx(expected, abs=1e-5)
+        assert trajectory.score == pytest.approx(aggregate("prod", expected), abs=1e-5)
+
+
+def test_a_chain_that_is_best_at_every_step_wins() -> None:
+    """A reward that counts a character: the chain found has at least as many as independent samples have on average."""
+
+    class Ones:
+        async def score(self, state: State) -> Score:
+            text = state.actions[-1].text
+            return Score(text.count("1") / max(len(text), 1), "ones")
+
+        async def step_scores(self, state: State) -> tuple[float, ...]:
+            return tuple(a.text.count("1") / max(len(a.text), 1) for a in state.actions)
+
+    def share(result: SearchResult) -> float:
+        return max(t.score for t in result.trajectories)
+
+    searched = [share(run(reward=Ones(), key=key, aggregate="mean", num_children=6)) for key in range(6)]
+    lone = [share(run(reward=Ones(), key=key, aggregate="mean", num_beams=1, num_children=1)) for key in range(6)]
+    assert sum(searched) > sum(lone)
+
+
+def test_usage_is_what_the_engine_generated() -> None:
+    engine = engine_of(MODEL, TEMPLATE)
+    result = run(LanguagePolicy(engine, TEMPLATE, max_tokens=24), num_subtrees=2)
+    assert result.usage.generated == engine.usage.generated > 0
+
+
+@pytest.mark.parametrize("limit", [1, 5])
+def test_trees_do_not_depend_on_batching(limit: int) -> None:
+    engine = engine_of(MODEL, TEMPLATE, max_batch=limit)
+    narrow = run(LanguagePolicy(engine, TEMPLATE, max_tokens=24), num_subtrees=3)
+    wide = run(num_subtrees=3, policy=LanguagePolicy(engine_of(MODEL, TEMPLATE), TEMPLATE, max_tokens=24))
+    assert plain(narrow) == plain(wide)
+
+
+def test_subtrees_do_not_see_each_other() -> None:
+    """The first of several subtrees is the search with one subtree."""
+    one, several = run(num_subtrees=1), run(num_subtrees=3)
+    assert plain(several)[: len(one.tree)] == plain(one)
+    roots = [node for node in several.tree if node.parent == 0]
+    assert len(several.trajectories) == 3 * 2
+    assert len({node.text for node in roots if node.visits}) > 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"num_beams": 3},
+        {"num_children": 5},
+        {"num_subtrees": 2},
+        {"max_steps": 2},
+        {"select": "majority"},
+        {"aggregate": "last"},
+        {"aggregate": "max"},
+        {"temperature": 0.5},
+        {"top_k": 2},
+        {"top_p": 0.3},
+        {"min_p": 0.3},
+    ],
+)
+def test_every_option_changes_what_is_found(change: dict[str, Any]) -> None:
+    assert any(shape(run(key=key, **change)) != shape(run(key=key)) for key in range(8))
+
+
+def test_a_search_is_a_function_of_its_key() -> None:
+    assert shape(run()) == shape(run()) != shape(run(key=2))
+
+
+def test_it_needs_a_reward() -> None:
+    with pytest.raises(ValueError, match="judges steps"):
+        run(reward=None)
