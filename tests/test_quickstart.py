@@ -182,12 +182,14 @@ def test_a_prompt_longer_than_the_context_is_an_error_of_the_data(tmp_path: Path
     assert "fit the model's context of 32" in output
 
 
+@pytest.mark.slow
 def test_an_impossible_number_of_problems_is_an_error_of_the_data(tmp_path: Path) -> None:
     source = "[{kind: reasoning_gym, generator: chain_sum, params: {min_terms: 2, max_terms: 2, max_digits: 1}}]"
     output = run(tmp_path, f"--set=tasks.train.sources={source}", code=4)
     assert "different problems" in output
 
 
+@pytest.mark.slow
 def test_an_unknown_generator_is_an_error_before_anything_runs(tmp_path: Path) -> None:
     output = run(tmp_path, "--set=tasks.train.sources=[{kind: reasoning_gym, generator: chain_sums}]", code=2)
     assert "chain_sum" in output

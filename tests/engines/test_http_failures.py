@@ -68,6 +68,7 @@ def test_a_server_killed_in_the_middle_changes_nothing(two: tuple[Server, Server
     assert first.url in [e.url for e in pool._pool.endpoints if not e.up]
 
 
+@pytest.mark.slow
 def test_a_frozen_server_is_left_and_used_again_when_it_answers(
     two: tuple[Server, Server], template: PromptTemplate
 ) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 
+import pytest
+
 from o1kit.functional.noise import derive
 from o1kit.rewards.prm import PrmReward
 from o1kit.search.config import MctsConfig
@@ -34,6 +36,7 @@ def grow(numbers: list[int]) -> list[Shape]:
     return [[(n.text, n.parent, n.visits) for n in result.tree] for result in asyncio.run(several())]
 
 
+@pytest.mark.slow
 def test_two_worker_processes_find_the_trees_of_one() -> None:
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         even, odd = pool.map(grow, [[0, 2, 4], [1, 3, 5]])
