@@ -47,6 +47,18 @@ def run(runs: Path, *more: str, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
+def run_and_kill(runs: Path, stage: str, *more: str) -> None:
+    """Kills (kill -9) a run as soon as a stage has left a checkpoint."""
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command(runs, *more), stdout=quiet, stderr=quiet, start_new_session=True)
+    checkpoints = runs / "quickstart" / stage / "checkpoints"
+    deadline = time.monotonic() + 120
+    while not list(checkpoints.glob("step-*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     runs = tmp_path_factory.mktemp("runs")
@@ -124,25 +136,16 @@ def test_a_second_run_skips_and_a_changed_stage_runs_again(finished: tuple[Path,
     output = run(folder.parent)
     assert output.count("already done, skipped") == 4
     assert before == {stage: (folder / stage / "done.json").stat().st_mtime_ns for stage in STAGES}
-    run(folder.parent, "--set=stages.evaluate.searches=[{kind: greedy}]", "--set=stages.ppo.loss.kl_coef=0.03")
+    searches = "[{kind: greedy}, {kind: beam, num_beams: 2, num_children: 2}]"
+    output = run(folder.parent, f"--set=stages.evaluate.searches={searches}", "--set=stages.ppo.loss.kl_coef=0.03")
+    assert output.count("beam 2x2 (best)") >= 2, "a row for each policy"
     after = {stage: (folder / stage / "done.json").stat().st_mtime_ns for stage in STAGES}
     assert [stage for stage in STAGES if after[stage] != before[stage]] == ["ppo", "evaluate"]
 
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        command(tmp_path, "--stage", "sft", "--set=stages.sft.steps=400"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    checkpoints = tmp_path / "quickstart" / "sft" / "checkpoints"
-    deadline = time.monotonic() + 120
-    while not list(checkpoints.glob("step-*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    run_and_kill(tmp_path, "sft", "--stage", "sft", "--set=stages.sft.steps=400")
     assert not (tmp_path / "quickstart" / "sft" / "done.json").exists()
     output = run(tmp_path, "--stage", "sft", "--set=stages.sft.steps=400")
     assert "resuming at stage sft, step" in output
@@ -160,14 +163,7 @@ def test_ppo_killed_between_rounds_goes_on_to_the_same_weights(finished: tuple[P
             shutil.copytree(finished[0] / stage, tmp_path / name / "quickstart" / stage)
     run(tmp_path / "unbroken", *changes)
     killed = tmp_path / "killed"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
-    process = subprocess.Popen(command(killed, *changes), **quiet)  # type: ignore[call-overload]
-    checkpoints = killed / "quickstart" / "ppo" / "checkpoints"
-    deadline = time.monotonic() + 120
-    while not list(checkpoints.glob("step-*")) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    run_and_kill(killed, "ppo", *changes)
     assert not (killed / "quickstart" / "ppo" / "done.json").exists()
     assert "resuming at stage ppo" in run(killed, *changes)
     weights = [load_file(tmp_path / name / "quickstart/ppo/model.safetensors") for name in ("unbroken", "killed")]

@@ -12,7 +12,6 @@ import asyncio
 from dataclasses import dataclass, field
 
 from o1kit.functional.aggregation import aggregate
-from o1kit.functional.voting import majority_vote
 from o1kit.protocols import Policy, StepReward
 from o1kit.search.best_of_n import choose
 from o1kit.search.config import BeamConfig
@@ -43,11 +42,7 @@ class Beam:
             Trajectory(node.state, answers[node.id], node.estimate, node.step_scores, visits=node.visits)
             for node in ends
         )
-        chosen = (
-            majority_vote([t.answer for t in trajectories])
-            if self.config.select == "majority"
-            else choose(trajectories, self.config.select)
-        )
+        chosen = choose(trajectories, self.config.select)
         usage = sum((tree.usage for tree in trees), Usage(prompt=len(root.token_ids)))
         return SearchResult(trajectories, (chosen,), usage, export(nodes, answers))
 

@@ -26,7 +26,7 @@ class BestOfN:
         usage = generated(states, root)
         if config.select == "majority" or reward is None:
             trajectories = [Trajectory(state, policy.answer(state)) for state in states]
-            return SearchResult(tuple(trajectories), (majority_vote([t.answer for t in trajectories]),), usage)
+            return SearchResult(tuple(trajectories), (choose(trajectories, "majority"),), usage)
         steps = await asyncio.gather(*(reward.step_scores(state) for state in states))
         trajectories = [
             Trajectory(state, policy.answer(state), aggregate(config.aggregate, scores), scores)
@@ -37,6 +37,8 @@ class BestOfN:
 
 
 def choose(trajectories: Sequence[Trajectory], select: str) -> str | None:
-    """The answer of the best chain, or the one with the largest sum of scores."""
+    """The most frequent answer, that of the best chain, or the one with the largest sum of scores."""
     answers, scores = [t.answer for t in trajectories], [t.score for t in trajectories]
+    if select == "majority":
+        return majority_vote(answers)
     return best(answers, scores) if select == "best" else weighted_vote(answers, scores)

@@ -20,6 +20,8 @@ from o1kit.stages.ppo.module import PpoModule
 from tests.small import RECIPE, built, small
 from tests.tiny import tiny
 
+BEAM = {"kind": "beam", "num_beams": 2, "num_children": 2, "max_steps": 3}
+
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
@@ -43,7 +45,7 @@ def first_batch(data: PpoData) -> Batch:
     return batch
 
 
-@pytest.mark.parametrize("search", [{"kind": "sample", "num_samples": 3}, None])
+@pytest.mark.parametrize("search", [{"kind": "sample", "num_samples": 3}, BEAM, None])
 @pytest.mark.parametrize("replay", [{"kind": "prioritized"}, {"kind": "on_policy"}])
 def test_ratio_is_one_before_the_first_update(search: Any, replay: Any, start: dict[str, Path], tmp_path: Path) -> None:
     changes = {"replay": replay} | ({"search": search} if search else {})
