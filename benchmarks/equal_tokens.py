@@ -41,7 +41,7 @@ class Bench:
         self.module = EvaluateModule(inputs, suite_of(inputs))
         self.problems = self.module.suite.problems(split)
         self.policy = SharedSamples(self.module.models.policy(policy))
-        prm = self.module.models.prm(config.prm)
+        prm = self.module.models.prm(config.judge)
         self.judge = SharedScores(prm) if prm is not None else None
 
     def measure(self, config: Any) -> tuple[list[float], float]:

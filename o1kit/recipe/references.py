@@ -41,17 +41,17 @@ def references(stage: Any) -> list[Reference]:
         case PpoConfig():
             found = [Reference(("policy",), stage.policy, POLICIES), *_reward_models(stage)]
             found += [Reference(("search",), name, POLICIES) for name in stage.search.models]
-            return found + ([Reference(("prm",), stage.prm, JUDGES)] if stage.prm is not None else [])
+            return found + ([Reference(("judge",), stage.judge, JUDGES)] if stage.judge is not None else [])
         case EvaluateConfig():
             named = [(i, name) for i, name in enumerate(stage.policies) if name != OWN]
             found = [Reference(("policies", i), name, POLICIES, (OWN,)) for i, name in named]
             models = [(i, name) for i, search in enumerate(stage.searches) for name in search.models if name != OWN]
             found += [Reference(("searches", i), name, POLICIES, (OWN,)) for i, name in models]
-            return found + ([Reference(("prm",), stage.prm, JUDGES)] if stage.prm is not None else [])
+            return found + ([Reference(("judge",), stage.judge, JUDGES)] if stage.judge is not None else [])
         case RolloutConfig():
             names = [("policy", stage.policy), *(("search", name) for name in stage.search.models)]
             found = [Reference((field,), name, POLICIES, (OWN,)) for field, name in names if name != OWN]
-            return found + ([Reference(("prm",), stage.prm, JUDGES)] if stage.prm is not None else [])
+            return found + ([Reference(("judge",), stage.judge, JUDGES)] if stage.judge is not None else [])
     return []
 
 
@@ -73,7 +73,7 @@ def check(recipe: Recipe, source: Source) -> None:
     _check_stages(recipe, source)
     for i, stage in enumerate(recipe.stages):
         if isinstance(stage, PpoConfig):
-            _check_search(stage.search, ("stages", i, "search"), stage.prm, source)
+            _check_search(stage.search, ("stages", i, "search"), stage.judge, source)
             if stage.search.hints:
                 text = "PPO needs the probability of every step from the chain alone, and hints do not stay in it."
                 source.fault(("stages", i, "search"), f"{text} Use `prefix`, or collect with a `rollout` stage.")
@@ -141,9 +141,9 @@ def _choices(name: str, fitting: list[str], reference: Reference) -> str:
     return f" Add a stage of kind {' or '.join(reference.kinds)} before this one."
 
 
-def _check_search(search: SearchConfig, path: Path, prm: str | None, source: Source) -> None:
-    if search.judge == "prm" and prm is None:
-        text = f"{search.kind} needs a reward that judges steps. Set `prm` in this stage to the name of a prm stage"
+def _check_search(search: SearchConfig, path: Path, judge: str | None, source: Source) -> None:
+    if search.judge == "prm" and judge is None:
+        text = f"{search.kind} needs a reward that judges steps. Set `judge` in this stage to the name of a prm stage"
         source.fault(path, f"{text}{f', or {search.without_judge}' if search.without_judge else ''}.")
     listed = search.diversity if isinstance(search, BestOfNConfig) else None
     if listed is not None and listed.temperatures and "temperature" in search.model_fields_set:
@@ -158,7 +158,7 @@ def _check_evaluation(recipe: Recipe, stage: EvaluateConfig, i: int, source: Sou
             source.fault(("stages", i, "splits", j), text)
     for j, search in enumerate(stage.searches):
         path = ("stages", i, "searches", j)
-        _check_search(search, path, stage.prm, source)
+        _check_search(search, path, stage.judge, source)
         if search in stage.searches[:j]:
             source.fault(path, "the same search is listed twice. Remove one.")
         else:
@@ -169,7 +169,7 @@ def _check_evaluation(recipe: Recipe, stage: EvaluateConfig, i: int, source: Sou
 
 def _check_rollout(recipe: Recipe, stage: RolloutConfig, i: int, source: Source) -> None:
     path = ("stages", i, "search")
-    _check_search(stage.search, path, stage.prm, source)
+    _check_search(stage.search, path, stage.judge, source)
     remedy = f"Use `{stage.search.judge_key}: prm`, or the policy of a ppo stage."
     _check_value_head(stage.search, path, [stage.policy], recipe, remedy, source)
     split = recipe.tasks.get(stage.split)

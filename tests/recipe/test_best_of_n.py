@@ -24,12 +24,12 @@ stages:
   - kind: ppo
     name: ppo
     policy: sft
-    prm: prm
+    judge: prm
     search: {kind: best_of_n, num_samples: 6, adaptive: {kind: certain}, diversity: {temperatures: [0.8, 1.2]}}
   - kind: evaluate
     name: eval
     policies: [sft, ppo]
-    prm: prm
+    judge: prm
     searches:
       - {kind: sample, num_samples: 8}
       - {kind: best_of_n, num_samples: 8, select: best}

@@ -47,7 +47,7 @@ stages:
   - kind: ppo
     name: ppo
     policy: sft
-    prm: prm
+    judge: prm
     reward:
       kind: mixture
       of:
@@ -59,7 +59,7 @@ stages:
   - kind: evaluate
     name: eval
     policies: [sft, ppo]
-    prm: prm
+    judge: prm
     searches:
       - {kind: best_of_n, num_samples: 4}
       - kind: greedy
@@ -160,14 +160,14 @@ def _dump_with(path: tuple[Any, ...], typo: str) -> str:
         ("lr: 1e-5", "lr: .nan", 19, "finite number"),
         ("    steps: 5\n", "    steps: 5\n    steps: 6\n", 19, "the key 'steps' is already at r.yaml:18:5"),
         ("    policy: sft\n    labels", "    labels", 22, "stages[1].policy: is required. Stage whose model"),
-        ("policy: sft\n    prm: prm", "policy: stf\n    prm: prm", 28, "no stage 'stf'. Did you mean 'sft'?"),
-        ("policy: sft\n    prm: prm", "policy: ppo\n    prm: prm", 28, "cannot refer to itself. Choose one of: sft."),
-        ("policy: sft\n    prm: prm", "policy: eval\n    prm: prm", 28, "stage 'eval' comes later"),
-        ("policy: sft\n    prm: prm", "policy: prm\n    prm: prm", 28, "is of kind prm, sft or ppo is needed"),
+        ("policy: sft\n    judge: prm", "policy: stf\n    judge: prm", 28, "no stage 'stf'. Did you mean 'sft'?"),
+        ("policy: sft\n    judge: prm", "policy: ppo\n    judge: prm", 28, "cannot refer to itself. Choose one of: sft."),
+        ("policy: sft\n    judge: prm", "policy: eval\n    judge: prm", 28, "stage 'eval' comes later"),
+        ("policy: sft\n    judge: prm", "policy: prm\n    judge: prm", 28, "is of kind prm, sft or ppo is needed"),
         ("policies: [sft, ppo]", "policies: [sft, pppo]", 40, "Did you mean 'ppo'?"),
         ("model: prm", "model: pmr", 34, "stages[2].reward.of[1].model: there is no stage 'pmr'. Did you mean 'prm'?"),
-        ("    prm: prm\n    reward", "    reward", 34, "mcts needs a reward that judges steps"),
-        ("    prm: prm\n    searches", "    searches", 42, "best_of_n needs a reward that judges steps"),
+        ("    judge: prm\n    reward", "    reward", 34, "mcts needs a reward that judges steps"),
+        ("    judge: prm\n    searches", "    searches", 42, "best_of_n needs a reward that judges steps"),
         ("splits: [heldout]", "splits: [holdout]", 45, "no split 'holdout' in tasks. Did you mean 'heldout'?"),
         ("  train:", "  trian:", 7, "tasks: needs a split `train`"),
         ("hidden_size: 64", "hidden_size: 65", 5, "must be an even multiple of num_heads (4), got 65"),

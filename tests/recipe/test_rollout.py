@@ -14,7 +14,7 @@ ROLLOUT = """\
   - kind: rollout
     name: rollout
     policy: ppo
-    prm: prm
+    judge: prm
     num_problems: 10
     samples: 2
     search: {kind: mcts, num_simulations: 4}
@@ -47,10 +47,10 @@ def test_how_many_failures_are_borne_with_changes_no_result(stage: int, name: st
         ("policy: ppo", "policy: pppo", "stages[4].policy: there is no stage 'pppo'. Did you mean 'ppo'?"),
         ("policy: ppo", "policy: prm", "is of kind prm, sft or ppo is needed"),
         ("policy: ppo", "policy: rollout", "a stage cannot refer to itself"),
-        ("    prm: prm\n", "", "stages[4].search: mcts needs a reward that judges steps"),
+        ("    judge: prm\n", "", "stages[4].search: mcts needs a reward that judges steps"),
         (
-            "    prm: prm\n",
-            "    split: tain\n    prm: prm\n",
+            "    judge: prm\n",
+            "    split: tain\n    judge: prm\n",
             "there is no split 'tain' in tasks. Did you mean 'train'?",
         ),
         ("num_problems: 10", "num_problems: 11", "split 'train' has 10 problems. Take at most so many, or make it"),

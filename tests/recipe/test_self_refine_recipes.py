@@ -69,7 +69,7 @@ def test_what_is_refused(section: str, words: str) -> None:
 @pytest.mark.parametrize(("kind", "remedy"), [("mctsr", "self_score"), ("sr_mcts", "pairwise")])
 def test_a_judge_that_the_stage_lacks(kind: str, remedy: str) -> None:
     text = with_search(f"algorithm: {{kind: {kind}, score: {{kind: prm}}}}")
-    text = text.replace("    prm: prm\n    searches", "    searches").replace(
+    text = text.replace("    judge: prm\n    searches", "    searches").replace(
         "{kind: best_of_n, num_samples: 4}", "kind: greedy"
     )
     assert f"or `score: {{kind: {remedy}}}` here" in fails(text)

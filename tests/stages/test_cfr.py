@@ -97,12 +97,12 @@ def test_faults_are_shown_where_they_are(search: str, reason: str) -> None:
 
 def test_a_tree_needs_a_prm_stage_and_a_prompted_judge_does_not() -> None:
     assert "cfr needs a reward that judges steps" in fails(
-        with_search("{kind: cfr}").replace("    prm: prm\n    reward", "    reward")
+        with_search("{kind: cfr}").replace("    judge: prm\n    reward", "    reward")
     )
     prompted = with_search("{kind: cfr, mode: {kind: consensus, judge: prompt}}")
-    recipe = recipe_from(parse(prompted.replace("    prm: prm\n    reward", "    reward"), "r.yaml"))
-    assert recipe.stages[2].prm is None  # type: ignore[union-attr]
-    scored = prompted.replace(", judge: prompt", "").replace("    prm: prm\n    reward", "    reward")
+    recipe = recipe_from(parse(prompted.replace("    judge: prm\n    reward", "    reward"), "r.yaml"))
+    assert recipe.stages[2].judge is None  # type: ignore[union-attr]
+    scored = prompted.replace(", judge: prompt", "").replace("    judge: prm\n    reward", "    reward")
     assert "or `judge: prompt` in its mode." in fails(scored)
 
 

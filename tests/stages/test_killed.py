@@ -31,7 +31,7 @@ BEST = {"kind": "best_of_n", "num_samples": 4}
 STAGES = [
     SFT,
     PRM,
-    {"kind": "rollout", "name": "rollout", "policy": "sft", "prm": "prm", "num_problems": 40, "search": MCTS},
+    {"kind": "rollout", "name": "rollout", "policy": "sft", "judge": "prm", "num_problems": 40, "search": MCTS},
     EVALUATE | {"policies": ["sft"], "searches": [BEST, MCTS, BEAM]},
     PPO | {"search": MCTS, "iterations": 2, "problems_per_iteration": 12, "checkpoint_every": 1},
 ]

@@ -103,7 +103,7 @@ def test_ppo_is_not_rewarded_inside_steps_by_a_model_of_their_ends() -> None:
 
 
 def test_confidence_needs_no_prm_stage() -> None:
-    text = with_search("{kind: mcts}").replace("    prm: prm\n    reward", "    reward")
+    text = with_search("{kind: mcts}").replace("    judge: prm\n    reward", "    reward")
     assert "`leaf_value: confidence` here" in fails(text)
 
 

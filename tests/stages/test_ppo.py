@@ -175,7 +175,7 @@ def test_a_planted_reward_is_learned(replay: Any, tmp_path: Path) -> None:
     recipe = small(
         {
             "ppo": {
-                "prm": None,
+                "judge": None,
                 "search": {"kind": "sample", "num_samples": 4},
                 "replay": replay,
                 "iterations": 30,

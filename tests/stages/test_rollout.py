@@ -59,7 +59,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def roll(start: Path, folder: Path, block: int = 1024, max_batch: int = 256, **section: Any) -> RolloutModule:
     """Runs a rollout stage, whose files lie in `folder` then."""
-    stage = {"kind": "rollout", "name": "rollout", "policy": "ppo", "prm": "prm", "num_problems": 2, "search": MCTS}
+    stage = {"kind": "rollout", "name": "rollout", "policy": "ppo", "judge": "prm", "num_problems": 2, "search": MCTS}
     source = {"kind": "jsonl", "path": str(start / "rows.jsonl")}
     splits = {name: {"num_problems": 4, "sources": [source]} for name in ("train", "heldout")}
     seed = section.pop("seed", 0)
@@ -151,13 +151,13 @@ def base(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.mark.parametrize(
     "change",
     [
-        {"policy": "model", "search": {"kind": "sample"}, "prm": None},
+        {"policy": "model", "search": {"kind": "sample"}, "judge": None},
         {"search": MCTS | {"num_children": 3}},
         {"num_problems": None},
         {"samples": 2},
         {"verify": False},
         {"split": "heldout"},
-        {"prm": "ppo"},
+        {"judge": "ppo"},
         {"seed": 1},
     ],
     ids=lambda change: next(iter(change)),

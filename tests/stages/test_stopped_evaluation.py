@@ -41,7 +41,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def evaluate(start: Path, folder: Path, **section: Any) -> EvaluateModule:
-    stage = {"kind": "evaluate", "name": "evaluate", "policies": ["sft"], "prm": "prm", "searches": SEARCHES}
+    stage = {"kind": "evaluate", "name": "evaluate", "policies": ["sft"], "judge": "prm", "searches": SEARCHES}
     source = {"kind": "jsonl", "path": str(start / "rows.jsonl")}
     splits = {name: {"num_problems": 1, "sources": [source]} for name in ("train", "heldout", "harder")}
     recipe = small(stages=[stage | section], tasks=splits)

@@ -24,7 +24,7 @@ class EvaluateConfig(StageConfig):
 
     With an `http` engine it is one: what the servers serve, be it the recipe's own model or a stage's folder.
     """
-    prm: StageName | None = None
+    judge: StageName | None = None
     """The `prm` stage that judges steps, for searches that need one."""
     searches: list[SearchConfig] = Field(min_length=1)
     """Searches to run with each policy. Searches that draw the same samples share them."""

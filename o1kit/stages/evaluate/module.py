@@ -62,7 +62,7 @@ class EvaluateModule(L.LightningModule):
         self.rows.sort(key=lambda r: (self.config.policies.index(r.policy), order.index(r.search)))
 
     def _evaluate(self, name: str, split: str, journal: Journal) -> None:
-        policy, prm = self.models.policy(name), self.models.prm(self.config.prm)
+        policy, prm = self.models.policy(name), self.models.prm(self.config.judge)
         shared = SharedSamples(JournaledPolicy(policy, journal))
         scores = SharedScores(guarded(prm, journal, self.tolerance, "prm")) if prm is not None else None
         problems = self.suite.problems(split)

@@ -50,7 +50,7 @@ class PpoConfig(TrainingStageConfig):
     """What the policy is rewarded for."""
     search: SearchConfig = MctsConfig(kind="mcts")
     """How trajectories are collected."""
-    prm: StageName | None = None
+    judge: StageName | None = None
     """The `prm` stage that judges steps inside the search, if the search asks for one."""
     replay: ReplayConfig = PrioritizedReplayConfig(kind="prioritized")
     """Which trajectories an update sees."""

@@ -41,7 +41,7 @@ class PpoStage:
         trainable(model, inputs)
         policy = served or build_policy(model, template, local_engine(inputs.recipe.engine))
         models = {part.model for part in parts(config.reward) if isinstance(part, PrmRewardConfig)}
-        models |= {config.prm} if config.prm is not None else set()
+        models |= {config.judge} if config.judge is not None else set()
         rewards = {name: _prm(inputs, name, template) for name in sorted(models)}
         judge = _judge(config, policy, rewards)
         verifier = build_verifier(suite, policy)
@@ -118,7 +118,7 @@ def _served(inputs: StageInputs, suite: Suite) -> LanguagePolicy | None:
 
 def _judge(config: PpoConfig, policy: LanguagePolicy, rewards: Mapping[str, StepReward]) -> StepReward | None:
     own = own_judge(config.search, policy.engine)
-    return own if own is not None or config.prm is None else rewards[config.prm]
+    return own if own is not None or config.judge is None else rewards[config.judge]
 
 
 def _prm(inputs: StageInputs, name: str, template: Any) -> StepReward:

@@ -16,7 +16,7 @@ class RolloutConfig(StageConfig):
     """Selects this stage."""
     policy: StageName
     """Stage whose model searches; `model` is the recipe's own, before any stage."""
-    prm: StageName | None = None
+    judge: StageName | None = None
     """The `prm` stage that judges steps, if the search asks for one."""
     split: str = "train"
     """Split whose problems are searched."""

@@ -61,7 +61,7 @@ class RolloutModule(L.LightningModule):
     def on_test_start(self) -> None:
         """Loads the models and begins the files anew: what was searched before comes from the journal."""
         self._policy = self.models.policy(self.config.policy)
-        self._prm = self.models.prm(self.config.prm)
+        self._prm = self.models.prm(self.config.judge)
         for name in (LINES, CHAINS):
             with disk_errors(self.inputs.directory / name):
                 (self.inputs.directory / name).write_bytes(b"")
