@@ -27,6 +27,8 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.lm = lm
         self.head: nn.Linear | None = None
+        self.label_ids: tuple[int, int] | None = None
+        """Good and bad label token of a reward model that is read off the language-model head."""
         if head:
             self.add_head()
 
@@ -36,6 +38,11 @@ class LanguageModel(nn.Module):
         self.head = nn.Linear(weight.shape[1], 1, device=weight.device, dtype=torch.float32)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
+
+    @property
+    def scores(self) -> bool:
+        """True when there is something to score with: a scalar head, or label tokens."""
+        return self.head is not None or self.label_ids is not None
 
     @property
     def device(self) -> torch.device:
@@ -79,7 +86,10 @@ class LanguageModel(nn.Module):
         return tuple(getattr(self.decoder.config, name, None) for name in names)
 
     def head_logits(self, hidden: Tensor) -> Tensor:
-        """Raw outputs of the head, one for each hidden state."""
+        """Raw outputs of the head, one for each hidden state; with label tokens log P(good) - log P(bad)."""
+        if self.label_ids is not None:
+            pair = self.logits(hidden)[..., list(self.label_ids)]
+            return pair[..., 0] - pair[..., 1]
         if self.head is None:
             raise RuntimeError("this model has no scalar head")
         return cast(Tensor, self.head(hidden.float())).squeeze(-1)
@@ -87,4 +97,4 @@ class LanguageModel(nn.Module):
     def forward(self, token_ids_BT: Tensor, mask_BT: Tensor | None = None) -> HeadedOutput:
         """Logits and head outputs of right-padded sequences; causal, so padding needs no mask."""
         hidden = self.hidden(token_ids_BT, use_cache=False)
-        return HeadedOutput(self.logits(hidden), self.head_logits(hidden) if self.head is not None else None)
+        return HeadedOutput(self.logits(hidden), self.head_logits(hidden) if self.scores else None)

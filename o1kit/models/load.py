@@ -19,6 +19,7 @@ from transformers import (
 from o1kit.errors import EnvironmentFailure
 from o1kit.models.config import HfModelConfig, LoraConfig, ScratchModelConfig
 from o1kit.models.language_model import LanguageModel
+from o1kit.models.reading import read_reading, reading_ids
 
 HEAD_FILE = "head.safetensors"
 
@@ -88,7 +89,7 @@ def load_tokenizer(source: str | Path, context_length: int | None = None) -> Tok
 def load_directory(
     source: str | Path, dtype: torch.dtype = torch.float32, context_length: int | None = None
 ) -> tuple[LanguageModel, Any]:
-    """The model and tokenizer of a Hugging Face folder or hub id, with the scalar head if one was saved."""
+    """The model and tokenizer of a Hugging Face folder or hub id, and its scalar head or label tokens."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(source), trust_remote_code=False)
         lm = AutoModelForCausalLM.from_pretrained(
@@ -107,6 +108,9 @@ def load_directory(
         model.add_head()
         assert model.head is not None
         model.head.load_state_dict(load_file(head))
+    good, bad, _ = reading_ids(read_reading(Path(source)), tokenizer)
+    if good is not None and bad is not None:
+        model.label_ids = (good, bad)
     return model, tokenizer
 
 

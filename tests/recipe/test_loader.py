@@ -161,7 +161,12 @@ def _dump_with(path: tuple[Any, ...], typo: str) -> str:
         ("    steps: 5\n", "    steps: 5\n    steps: 6\n", 19, "the key 'steps' is already at r.yaml:18:5"),
         ("    policy: sft\n    labels", "    labels", 22, "stages[1].policy: is required. Stage whose model"),
         ("policy: sft\n    judge: prm", "policy: stf\n    judge: prm", 28, "no stage 'stf'. Did you mean 'sft'?"),
-        ("policy: sft\n    judge: prm", "policy: ppo\n    judge: prm", 28, "cannot refer to itself. Choose one of: sft."),
+        (
+            "policy: sft\n    judge: prm",
+            "policy: ppo\n    judge: prm",
+            28,
+            "cannot refer to itself. Choose one of: sft.",
+        ),
         ("policy: sft\n    judge: prm", "policy: eval\n    judge: prm", 28, "stage 'eval' comes later"),
         ("policy: sft\n    judge: prm", "policy: prm\n    judge: prm", 28, "is of kind prm, sft or ppo is needed"),
         ("policies: [sft, ppo]", "policies: [sft, pppo]", 40, "Did you mean 'ppo'?"),

@@ -119,7 +119,7 @@ class TorchEngine:
             ResourceError: it does not fit the engine's memory.
             ValueError: the model has no scalar head.
         """
-        if self.model.head is None:
+        if not self.model.scores:
             raise ValueError("this model has no scalar head to read")
         self._check(tokens, len(tokens), len(tokens))
         request = ScoreRequest(tuple(tokens), tuple(positions), account, asyncio.get_running_loop().create_future())

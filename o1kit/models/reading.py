@@ -1,0 +1,97 @@
+"""`Reading`: how a reward model is read. It lies beside the weights, so nobody has to guess separators or label tokens.
+
+A model `by: head` is read off its scalar head; one `by: tokens` off its language-model head, as the log-odds of a good
+label token against a bad one. Both are read *at* a position: at the last token of a step, or at the mark after it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self
+
+from pydantic import ValidationError, model_validator
+
+from o1kit.artifacts import write_json
+from o1kit.config import Config
+from o1kit.errors import DataError
+
+FILE = "reward.json"
+
+
+class Reading(Config):
+    """What a reward model says, and where."""
+
+    format: Literal[1] = 1
+    """Version of the file."""
+    kind: Literal["prm", "orm", "pairwise"] = "prm"
+    """Whether it judges every step, whole chains, or one chain against another."""
+    by: Literal["head", "tokens"] = "head"
+    """Read off a scalar head, or as the log-odds of two label tokens."""
+    good: str = ""
+    """With `tokens`: the label of a good step, or `Yes`; one token."""
+    bad: str = ""
+    """With `tokens`: the label of a bad one; one token."""
+    mark: str = ""
+    """Text after each step where the step is read; one token. Empty: the last token of the step itself."""
+
+    @model_validator(mode="after")
+    def _labels_belong_to_tokens(self) -> Self:
+        if (self.by == "tokens") != bool(self.good and self.bad):
+            raise ValueError("`good` and `bad` are needed with `by: tokens`, and only there")
+        if self.good and self.good == self.bad:
+            raise ValueError("`good` and `bad` must be different tokens")
+        return self
+
+
+class ReadingIds(NamedTuple):
+    """The same as token ids of one tokenizer; None for what a reading does without."""
+
+    good: int | None
+    bad: int | None
+    mark: int | None
+
+
+def reading_ids(reading: Reading, tokenizer: Any) -> ReadingIds:
+    """Label tokens and mark under a tokenizer.
+
+    Raises:
+        DataError: one of them is not exactly one token of it, or two are the same one.
+    """
+    ids = ReadingIds(*(_single(getattr(reading, name), name, tokenizer) for name in ReadingIds._fields))
+    found = [i for i in ids if i is not None]
+    if len(set(found)) < len(found):
+        raise DataError(f"label tokens and mark must be different tokens, this tokenizer gives the ids {found}.")
+    return ids
+
+
+def _single(text: str, name: str, tokenizer: Any) -> int | None:
+    if not text:
+        return None
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    if len(ids) != 1 or tokenizer.decode(ids) != text:
+        shown = ", ".join(repr(tokenizer.decode([i])) for i in ids)
+        raise DataError(
+            f"the {name} token {text!r} is {len(ids)} tokens for this tokenizer ({shown}), and must be exactly one "
+            "that reads the same. Choose a text that is one token; a leading blank often decides."
+        )
+    return int(ids[0])
+
+
+def write_reading(directory: Path, reading: Reading) -> None:
+    """Writes `reward.json` beside the weights."""
+    write_json(directory / FILE, reading.model_dump())
+
+
+def read_reading(directory: Path) -> Reading:
+    """How the model in a folder is read; without the file, as a process reward model with a head.
+
+    Raises:
+        DataError: the file is malformed.
+    """
+    path = directory / FILE
+    if not path.is_file():
+        return Reading()
+    try:
+        return Reading.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        raise DataError(f"{path}: cannot be read: {error}. Train the reward model again.") from error
