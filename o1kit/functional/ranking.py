@@ -27,7 +27,7 @@ def ranking_loss(readings_N: Tensor, labels_N: Tensor, groups_N: Tensor) -> Tens
         weights = (labels[:, None] - labels[None, :]).clamp(min=0)
         mass = weights.sum()
         if mass > 0:
-            readings = readings_N[members].float()
+            readings = readings_N[members]
             surprise = torch.nn.functional.softplus(readings[None, :] - readings[:, None])
             total, groups = total + (weights * surprise).sum() / mass, groups + 1
     return total / max(groups, 1)
