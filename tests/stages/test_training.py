@@ -14,9 +14,9 @@ from o1kit.errors import DataError
 from o1kit.models.load import load_directory, save_directory
 from o1kit.rewards.prm import PrmReward, sigmoid, step_ends
 from o1kit.stages.config import OptimizerConfig
+from o1kit.stages.labels.chains import LabelledChain
 from o1kit.stages.optim import MuonAdamW, build_optimizer
 from o1kit.stages.prm.data import collate as collate_labels
-from o1kit.stages.prm.labels import LabelledChain
 from o1kit.stages.sequences import LengthBucketedBatches
 from o1kit.stages.sft.data import SftData, collate, encode_row
 from o1kit.types import Action, Completion, State

@@ -4,25 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from o1kit.config import Config, Count, Positive, StageName
+from o1kit.config import Count, StageName
 from o1kit.stages.config import TrainingStageConfig
-
-
-class MonteCarloLabelsConfig(Config):
-    """Step labels from completions of the policy (Math-Shepherd, arXiv 2312.08935)."""
-
-    kind: Literal["monte_carlo"]
-    """Selects this source of labels."""
-    num_problems: Count = 512
-    """Training problems to label."""
-    chains: Count = 4
-    """Chains sampled for each problem."""
-    completions: Count = 4
-    """Completions sampled from each prefix (N)."""
-    estimate: Literal["hard", "soft"] = "soft"
-    """`soft`: share of completions that reach the right answer; `hard`: 1 if any does."""
-    temperature: Positive = 1.0
-    """Divides the logits while sampling."""
+from o1kit.stages.labels.config import MonteCarloLabelsConfig
 
 
 class PrmConfig(TrainingStageConfig):

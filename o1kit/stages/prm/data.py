@@ -17,8 +17,10 @@ from o1kit.engines.policy import PromptTemplate
 from o1kit.errors import DataError
 from o1kit.functional.statistics import expected_calibration_error, f1, roc_auc
 from o1kit.models.language_model import LanguageModel
+from o1kit.stages.labels.chains import LabelledChain, chains_of
+from o1kit.stages.labels.desk import Desk
+from o1kit.stages.labels.write import write_labels
 from o1kit.stages.prm.config import PrmConfig
-from o1kit.stages.prm.labels import LabelledChain, LabelWriter
 from o1kit.stages.sequences import LengthBucketedBatches, pad, pad_floats
 
 FILE = "rollouts.jsonl"
@@ -29,11 +31,9 @@ HELD_OUT = 10
 class PrmData(L.LightningDataModule):
     """Batches of (token_ids_BT, labels_BT, mask_BT); the mask is True at the last token of each step."""
 
-    def __init__(
-        self, config: PrmConfig, writer: LabelWriter, template: PromptTemplate, directory: Path, seed: int
-    ) -> None:
+    def __init__(self, config: PrmConfig, desk: Desk, template: PromptTemplate, directory: Path, seed: int) -> None:
         super().__init__()
-        self.config, self.writer, self.template, self.seed = config, writer, template, seed
+        self.config, self.desk, self.template, self.seed = config, desk, template, seed
         self.path = directory / FILE
         self.train_chains: list[LabelledChain] = []
         self.heldout_chains: list[LabelledChain] = []
@@ -44,7 +44,8 @@ class PrmData(L.LightningDataModule):
         if self.train_chains:
             return
         if not self.path.is_file():
-            lines = (json.dumps(chain._asdict()) for chain in self.writer.write())
+            records = write_labels(self.config.labels, self.desk, "prm labels")
+            lines = (json.dumps(chain._asdict()) for chain in chains_of(records, self.template))
             write_atomic(self.path, "\n".join(lines) + "\n")
         chains = [_chain(json.loads(line)) for line in self.path.read_text().splitlines()]
         problems = {problem: i for i, problem in enumerate(dict.fromkeys(c.problem_id for c in chains))}

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from o1kit.models.config import local_engine
 from o1kit.models.load import save_directory
 from o1kit.protocols import BuiltStage, StageInputs
+from o1kit.stages.labels.write import local_desk
 from o1kit.stages.prm.config import PrmConfig
 from o1kit.stages.prm.data import PrmData
-from o1kit.stages.prm.labels import LabelWriter
 from o1kit.stages.prm.module import PrmModule
 from o1kit.stages.start import starting_model, suite_of, trainable
 
@@ -24,11 +23,11 @@ class PrmStage:
         config: PrmConfig = inputs.config
         suite = suite_of(inputs)
         policy, template = starting_model(inputs, config.policy, suite)
-        writer = LabelWriter(config.labels, policy, template, suite, local_engine(inputs.recipe.engine), inputs.seed)
+        desk = local_desk(inputs, policy, template, suite)
         model, _ = starting_model(inputs, config.policy, suite)
         model.add_head()
         module = PrmModule(trainable(model, inputs), config)
-        data = PrmData(config, writer, template, inputs.directory, inputs.seed)
+        data = PrmData(config, desk, template, inputs.directory, inputs.seed)
         options = {"max_steps": config.steps, "max_epochs": 1, "gradient_clip_val": config.optimizer.grad_clip}
         return BuiltStage(module, data, "fit", options, phases="step")
 
