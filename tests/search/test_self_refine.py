@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from o1kit.errors import DataError
+from o1kit.functional.prompts import fill
 from o1kit.protocols import Decoding, Span
 from o1kit.search.self_refine.config import SelfRefineConfig
 from o1kit.search.self_refine.judges import read_mark
-from o1kit.search.self_refine.prompts import fill
 from o1kit.search.self_refine.search import SelfRefine
 from o1kit.types import Action, Completion, Problem, Score, SearchResult, State
 from tests.tiny import problem

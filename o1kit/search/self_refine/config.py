@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from o1kit.config import Config, Count, NonNegative, Positive, Probability, StageName
+from o1kit.functional.pairwise_prompt import PREFERENCE
+from o1kit.functional.prompts import with_places
 from o1kit.search.section import Aggregate, BudgetConfig, Judge, differences, titled
-from o1kit.search.self_refine.prompts import CRITIQUE, PREFERENCE, REWRITE, SCORE, with_places
+from o1kit.search.self_refine.prompts import CRITIQUE, REWRITE, SCORE
 
 Mark = Annotated[float, Field(ge=-100.0, le=100.0)]
 Retries = Annotated[int, Field(ge=0, le=20)]

@@ -13,12 +13,12 @@ from typing import Protocol
 
 from o1kit.functional.aggregation import aggregate
 from o1kit.functional.preference import bradley_terry, symmetrised, yes_share
+from o1kit.functional.prompts import fill
 from o1kit.functional.refine import suppressed
 from o1kit.protocols import Decoding, Span, StepReward
 from o1kit.search.noise import derive
 from o1kit.search.self_refine.config import PairwiseConfig, PrmScoreConfig, SelfScoreConfig
 from o1kit.search.self_refine.desk import Desk
-from o1kit.search.self_refine.prompts import fill
 from o1kit.search.self_refine.tree import Answer
 from o1kit.types import Score, State
 
