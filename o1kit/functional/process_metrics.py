@@ -31,7 +31,7 @@ class Bin(NamedTuple):
 
     low: float
     high: float
-    count: int
+    size: int
     predicted: float
     observed: float
 
@@ -81,7 +81,7 @@ def process_bench(
 def reliability(probabilities: Sequence[float], labels: Sequence[float], bins: int = 10) -> list[Bin]:
     """The filled ones of equally wide bins of probability, each with its mean prediction and its observed rate.
 
-    The gaps |predicted - observed|, weighted by the counts, add up to the expected calibration error (Guo et al. 2017).
+    The gaps |predicted - observed|, weighted by the sizes, add up to the expected calibration error (Guo et al. 2017).
     """
     p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(labels, dtype=np.float64)
     index = np.minimum((p * bins).astype(int), bins - 1)

@@ -31,3 +31,10 @@ def ranking_loss(readings_N: Tensor, labels_N: Tensor, groups_N: Tensor) -> Tens
             surprise = torch.nn.functional.softplus(readings[None, :] - readings[:, None])
             total, groups = total + (weights * surprise).sum() / mass, groups + 1
     return total / max(groups, 1)
+
+
+def ranking_accuracy(readings_N: Tensor, labels_N: Tensor, groups_N: Tensor) -> Tensor:
+    """Share of the pairs with different labels in a group that are in the right order, ties counting half."""
+    better = (labels_N[:, None] > labels_N[None, :]) & (groups_N[:, None] == groups_N[None, :])
+    gaps = readings_N.detach()[:, None] - readings_N.detach()[None, :]
+    return (torch.sign(gaps) * 0.5 + 0.5)[better].sum() / better.sum().clamp(min=1)

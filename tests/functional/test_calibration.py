@@ -90,7 +90,7 @@ def test_reliability_adds_up_to_the_calibration_error() -> None:
     rng = np.random.default_rng(2)
     p, y = rng.random(500), (rng.random(500) < 0.4).astype(float)
     bins = reliability(p.tolist(), y.tolist())
-    gap = sum(abs(b.predicted - b.observed) * b.count for b in bins) / 500
+    gap = sum(abs(b.predicted - b.observed) * b.size for b in bins) / 500
     assert gap == pytest.approx(expected_calibration_error(p.tolist(), y.tolist()))
     observed, predicted = calibration_curve(y, p, n_bins=10)
     assert [b.observed for b in bins] == pytest.approx(observed.tolist())
