@@ -13,6 +13,7 @@ BUILTIN: dict[str, dict[str, str]] = {
     "stages": {
         "sft": "o1kit.stages.sft.stage:SftStage",
         "prm": "o1kit.stages.prm.stage:PrmStage",
+        "dpo": "o1kit.stages.dpo.stage:DpoStage",
         "ppo": "o1kit.stages.ppo.stage:PpoStage",
         "rollout": "o1kit.stages.rollout.stage:RolloutStage",
         "evaluate": "o1kit.stages.evaluate.stage:EvaluateStage",

@@ -11,6 +11,7 @@ from o1kit.recipe.source import Path, Source
 from o1kit.registry import suggestion
 from o1kit.rewards.config import MixtureConfig, PrmRewardConfig
 from o1kit.search.config import BestOfNConfig, GreedyConfig, SearchConfig
+from o1kit.stages.dpo.config import DpoConfig, StagePairsConfig
 from o1kit.stages.evaluate.config import OWN, EvaluateConfig
 from o1kit.stages.ppo.config import PpoConfig
 from o1kit.stages.prm.config import PrmConfig, StageLabelsConfig
@@ -43,6 +44,13 @@ def references(stage: Any) -> list[Reference]:
             if isinstance(stage.labels, StageLabelsConfig):
                 kinds = PAIRS if stage.objective.kind == "pairwise" else LABELS
                 found.append(Reference(("labels", "stage"), stage.labels.stage, kinds))
+            return found
+        case DpoConfig():
+            found = [Reference(("policy",), stage.policy, POLICIES)]
+            if stage.reference is not None:
+                found.append(Reference(("reference",), stage.reference, POLICIES))
+            if isinstance(stage.pairs, StagePairsConfig):
+                found.append(Reference(("pairs", "stage"), stage.pairs.stage, PAIRS))
             return found
         case PpoConfig():
             found = [Reference(("policy",), stage.policy, POLICIES), *_reward_models(stage)]

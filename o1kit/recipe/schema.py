@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from o1kit.config import Config
 from o1kit.models.config import EngineConfig, ModelConfig, TorchEngineConfig
+from o1kit.stages.dpo.config import DpoConfig
 from o1kit.stages.evaluate.config import EvaluateConfig
 from o1kit.stages.ppo.config import PpoConfig
 from o1kit.stages.prm.config import PrmConfig
@@ -16,7 +17,7 @@ from o1kit.stages.sft.config import SftConfig
 from o1kit.tasks.config import SplitConfig
 
 StageSection = Annotated[
-    SftConfig | PrmConfig | PpoConfig | RolloutConfig | EvaluateConfig, Field(discriminator="kind")
+    SftConfig | PrmConfig | DpoConfig | PpoConfig | RolloutConfig | EvaluateConfig, Field(discriminator="kind")
 ]
 
 

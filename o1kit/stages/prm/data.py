@@ -16,11 +16,8 @@ from o1kit.errors import DataError
 from o1kit.report.label_schema import LabelRecord
 from o1kit.report.labels import LABELS, PAIRS, read_labels, read_pairs, write_records
 from o1kit.stages.prm.config import PairwiseObjectiveConfig, PrmConfig, PrmObjectiveConfig
-from o1kit.stages.prm.examples import Builder, Example, split_heldout
-from o1kit.stages.sequences import GroupedBatches, LengthBucketedBatches, pad, pad_floats
-
-HELD_OUT = 10
-"""One problem in this many is kept out of training, to measure the model on."""
+from o1kit.stages.prm.examples import Builder, Example
+from o1kit.stages.sequences import HELD_OUT, GroupedBatches, LengthBucketedBatches, held_out, pad, pad_floats
 
 
 class Batch(NamedTuple):
@@ -67,7 +64,9 @@ class PrmData(L.LightningDataModule):
             examples = self.builder.from_pairs(list(read_pairs(path)))
         else:
             examples = self.builder.from_labels(list(read_labels(path)))
-        self.train_examples, self.heldout_examples = split_heldout(examples, HELD_OUT)
+        held = held_out([example.problem for example in examples], HELD_OUT)
+        self.train_examples = [example for example, h in zip(examples, held, strict=True) if not h]
+        self.heldout_examples = [example for example, h in zip(examples, held, strict=True) if h]
         if not self.train_examples:
             raise DataError(
                 f"{path}: no labelled chains to train on. Raise labels.num_problems, or label more of them."

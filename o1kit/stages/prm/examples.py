@@ -180,15 +180,6 @@ def outcome(record: LabelRecord) -> float | None:
     return record.labels[-1] if record.correct is None else float(record.correct)
 
 
-def split_heldout(examples: Sequence[Example], one_in: int) -> tuple[list[Example], list[Example]]:
-    """Those to train on and those to measure on: every `one_in`-th problem, from the first on, is held out."""
-    problems = {name: i for i, name in enumerate(dict.fromkeys(e.problem for e in examples))}
-    held = [problems[e.problem] % one_in == 0 for e in examples]
-    return [e for e, h in zip(examples, held, strict=True) if not h], [
-        e for e, h in zip(examples, held, strict=True) if h
-    ]
-
-
 def _refuse(counts: Counts, config: PrmConfig) -> None:
     """Raises a DataError for labels that nothing, or nothing but one side, can be learned from."""
     told = (

@@ -40,7 +40,7 @@ class PrmStage:
         source = _source(inputs, policy, template, suite)
         model, _ = starting_model(inputs, config.policy, suite)
         if good is not None and bad is not None:
-            model.label_ids = (good, bad)
+            model.label_ids, model.head = (good, bad), None
         else:
             model.add_head()
         builder = Builder(config, template, mark, model.context_length, inputs.seed)
