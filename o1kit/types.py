@@ -79,6 +79,17 @@ class State:
         return State(self.problem, self.prompt_ids, (*self.actions, *actions))
 
     @property
+    def step_logprobs(self) -> tuple[tuple[float | None, ...], ...]:
+        """For each step the untempered log-probability of each token, in nats; None for one that a search put in.
+
+        Empty where the engine that sampled the steps does not tell them.
+        """
+        completions = [action.completion for action in self.actions]
+        if any(len(c.logprobs) != len(c.token_ids) for c in completions):
+            return ()
+        return tuple((*(None,) * c.given, *c.logprobs[c.given :]) for c in completions)
+
+    @property
     def terminal(self) -> bool:
         """True when no further step can follow."""
         return bool(self.actions) and self.actions[-1].completion.finish != "step"

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from o1kit.functional.surprise import SIZE
+
 
 class HeadedOutput(NamedTuple):
     """Logits [B, T, V] and, if there is a head, its raw outputs [B, T]."""
@@ -31,6 +33,8 @@ class LanguageModel(nn.Module):
         """Good and bad label token of a reward model that is read off the language-model head."""
         self.calibration = (1.0, 0.0)
         """Scale and bias of the log-odds of the label tokens."""
+        self.surprise: nn.Parameter | None = None
+        """Weights of the policy's surprise at its chain in the raw output, where a reward model reads it too."""
         if head:
             self.add_head()
 
@@ -40,6 +44,10 @@ class LanguageModel(nn.Module):
         self.head = nn.Linear(weight.shape[1], 1, device=weight.device, dtype=torch.float32)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
+
+    def add_surprise(self) -> None:
+        """Adds weights of surprise, which start in favour of what the policy was sure of."""
+        self.surprise = nn.Parameter(torch.ones(SIZE, device=self.device))
 
     @property
     def scores(self) -> bool:
@@ -96,6 +104,11 @@ class LanguageModel(nn.Module):
         if self.head is None:
             raise RuntimeError("this model has no scalar head")
         return cast(Tensor, self.head(hidden.float())).squeeze(-1)
+
+    def read(self, hidden: Tensor, features: Tensor) -> Tensor:
+        """Raw outputs with what surprise adds to them, one for each hidden state and its features [..., 3]."""
+        raw = self.head_logits(hidden)
+        return raw if self.surprise is None else raw + features.to(raw.device) @ self.surprise
 
     def forward(self, token_ids_BT: Tensor, mask_BT: Tensor | None = None) -> HeadedOutput:
         """Logits and head outputs of right-padded sequences; causal, so padding needs no mask."""

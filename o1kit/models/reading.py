@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from o1kit.artifacts import write_json
 from o1kit.config import Config
 from o1kit.errors import DataError
+from o1kit.functional.surprise import SIZE
 
 FILE = "reward.json"
 
@@ -39,8 +40,13 @@ class Reading(Config):
     bias: float = 0.0
     """With `tokens`: what is then added."""
 
+    surprise: Annotated[list[float], Field(max_length=SIZE)] = []
+    """Weights of the policy's surprise at its own chain (`functional.surprise`) in the log-odds; empty: not read."""
+
     @model_validator(mode="after")
     def _labels_belong_to_tokens(self) -> Self:
+        if self.surprise and len(self.surprise) != SIZE:
+            raise ValueError(f"`surprise` holds {SIZE} weights, or none")
         if (self.by == "tokens") != bool(self.good and self.bad):
             raise ValueError("`good` and `bad` are needed with `by: tokens`, and only there")
         if self.good and self.good == self.bad:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from o1kit.config import Config, NonNegative, Probability
 
 Whole = Annotated[int, Field(ge=0)]
+LogProb = Annotated[float, Field(le=0.0)]
 
 
 class Provenance(Config):
@@ -49,6 +50,8 @@ class LabelRecord(Config):
     """The prompt as the policy read it, in tokens; empty for text from elsewhere."""
     step_ids: list[list[Whole]] = []
     """The steps as they were sampled, in tokens; empty for text from elsewhere."""
+    step_logprobs: list[list[LogProb | None]] = []
+    """The policy's untempered log-probability of each of these tokens, in nats; null for one that a search put in."""
     tokens: Whole = 0
     """Tokens generated for this record and for no other one, so that a file's sum is what its records cost."""
     provenance: Provenance
@@ -60,6 +63,8 @@ class LabelRecord(Config):
             raise ValueError(f"{len(self.labels)} labels for {len(self.steps)} steps")
         if self.step_ids and len(self.step_ids) != len(self.steps):
             raise ValueError(f"{len(self.step_ids)} lists of tokens for {len(self.steps)} steps")
+        if self.step_logprobs and list(map(len, self.step_logprobs)) != list(map(len, self.step_ids)):
+            raise ValueError("`step_logprobs` must hold a number, or null, for every token of `step_ids`")
         return self
 
 

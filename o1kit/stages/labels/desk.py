@@ -27,6 +27,11 @@ class Desk:
         return (await self.verifier.score(state)).value
 
 
+def rounded(logprobs: Sequence[float | None]) -> list[float | None]:
+    """Log-probabilities with the digits that a file keeps."""
+    return [None if x is None else min(round(x, 4), 0.0) for x in logprobs]
+
+
 def record_of(
     state: State, labels: Sequence[float | None], correct: bool | None, tokens: int, provenance: Provenance
 ) -> LabelRecord:
@@ -39,6 +44,7 @@ def record_of(
         correct=correct,
         prompt_ids=list(state.prompt_ids),
         step_ids=[list(action.completion.token_ids) for action in state.actions],
+        step_logprobs=[rounded(step) for step in state.step_logprobs],
         tokens=tokens,
         provenance=provenance,
     )

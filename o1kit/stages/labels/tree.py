@@ -10,6 +10,7 @@ from o1kit.errors import DataError
 from o1kit.functional.rest_values import tree_step_values
 from o1kit.report.label_schema import LabelRecord, Provenance
 from o1kit.report.tree_schema import NodeRecord, TreeRecord
+from o1kit.stages.labels.desk import rounded
 from o1kit.types import Problem
 
 Value = float | None
@@ -40,10 +41,11 @@ class Tree(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One step of a node: its text and its tokens."""
+    """One step of a node: its text, its tokens, and their log-probabilities, None for tokens that were put in."""
 
     text: str
     token_ids: list[int]
+    logprobs: list[float | None]
 
 
 def tree_of(record: TreeRecord) -> Tree:
@@ -117,11 +119,18 @@ def steps_of(node: NodeRecord, template: PromptTemplate) -> list[Step]:
     if node.token_ids is None:
         raise DataError(f"node {node.id} of a tree has no tokens. Run the rollout stage again.")
     tokens = node.token_ids
+    logprobs = [None] * node.given + list(node.logprobs or [])[node.given :]
     stops = [i + 1 for i, token in enumerate(tokens[:-1]) if token in template.step_ids] + [len(tokens)]
     if len(stops) == 1:
-        return [Step(node.text, tokens)]
-    parts = [tokens[a:b] for a, b in zip([0, *stops[:-1]], stops, strict=True)]
-    return [Step(template.decode(part), part) for part in parts]
+        return [Step(node.text, tokens, logprobs)]
+    cuts = list(zip([0, *stops[:-1]], stops, strict=True))
+    return [Step(template.decode(tokens[a:b]), tokens[a:b], logprobs[a:b]) for a, b in cuts]
+
+
+def _logprobs(steps: Sequence[Step]) -> list[list[float | None]]:
+    """Those of all steps, or nothing where the trees do not tell them."""
+    known = all(len(step.logprobs) == len(step.token_ids) for step in steps)
+    return [rounded(step.logprobs) for step in steps] if known else []
 
 
 def tree_labels(
@@ -158,6 +167,7 @@ def tree_labels(
                 correct=tree.correct[leaf],
                 prompt_ids=prompt_ids,
                 step_ids=[step.token_ids for step in steps],
+                step_logprobs=_logprobs(steps),
                 tokens=tokens,
                 provenance=provenance,
             )

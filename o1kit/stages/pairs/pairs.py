@@ -68,12 +68,17 @@ def tree_pairs(
             best, worst = _follow(tree, values, children, best, 1), _follow(tree, values, children, worst, -1)
             if tree.correct[best] is not True or tree.correct[worst] is not False:
                 continue
-        chosen, rejected = ([s for i in tree.path(n) for s in steps_of(tree.nodes[i], template)] for n in (best, worst))
-        if [step.text for step in chosen] != [step.text for step in rejected]:
+        chosen, rejected = (_steps(tree, n, template) for n in (best, worst))
+        if [text for text, _ in chosen] != [text for text, _ in rejected]:
             pairs.append(_pair(record.problem.id, record.problem.prompt, prompt_ids, (chosen, rejected), provenance))
         if len(pairs) == config.max_pairs:
             break
     return pairs
+
+
+def _steps(tree: Tree, node: int, template: PromptTemplate) -> Chain:
+    """The chain from the root to a node."""
+    return [(step.text, step.token_ids) for i in tree.path(node) for step in steps_of(tree.nodes[i], template)]
 
 
 def _follow(tree: Tree, values: Sequence[float | None], children: Sequence[Sequence[int]], node: int, sign: int) -> int:

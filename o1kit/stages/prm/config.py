@@ -80,6 +80,11 @@ class ReadingConfig(Config):
     mark: str = ""
     """Text put in after each step, where it is read; one token. Empty: at the last token of the step itself."""
 
+    surprise: bool = False
+    """Also reads how surprising the chain's tokens were to the policy that drew them (mean, least and sum of their
+    log-probabilities so far). It costs nothing: they are kept with every sample. The model itself hardly sees them, and
+    they tell right chains of a problem from wrong ones."""
+
     @model_validator(mode="after")
     def _labels_belong_to_tokens(self) -> Self:
         if (self.by == "tokens") != bool(self.good and self.bad):
@@ -118,6 +123,8 @@ class PrmConfig(TrainingStageConfig):
                 raise ValueError(
                     "`calibrate` has no meaning for comparisons: remove it, or use an objective prm or orm"
                 )
+            if self.reading.by == "tokens" and self.reading.surprise:
+                raise ValueError("a question about two texts has no `surprise`: remove it, or read by a head")
             if self.reading.by == "tokens" and self.reading.mark:
                 raise ValueError("a comparison is read at the end of its question: remove `reading.mark`")
             if self.reading.by == "head" and "pairs_per_problem" in self.objective.model_fields_set:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from o1kit.errors import DataError
+from o1kit.functional.surprise import SIZE
 from o1kit.report.label_schema import LabelRecord
 from o1kit.report.labels import LABELS, PAIRS, read_labels, read_pairs, write_records
 from o1kit.stages.prm.config import PairwiseObjectiveConfig, PrmConfig, PrmObjectiveConfig
@@ -27,6 +28,8 @@ class Batch(NamedTuple):
     labels_BT: Tensor
     mask_BT: Tensor
     groups_BT: Tensor
+    features_BTF: Tensor
+    """The policy's surprise where a label is, and 0 elsewhere."""
 
 
 class Source(NamedTuple):
@@ -146,4 +149,8 @@ def collate(examples: Sequence[Example]) -> Batch:
     count = int(mask_BT.sum())
     if count in (0, sum(len(example.token_ids) for example in examples)):
         raise DataError(f"a batch has {count} labels for as many tokens or none at all. Look at how steps are cut.")
-    return Batch(token_ids_BT, pad_floats(labels, width), mask_BT, groups_BT)
+    features_BTF = torch.zeros(*token_ids_BT.shape, SIZE)
+    for b, example in enumerate(examples):
+        if example.features:
+            features_BTF[b, list(example.ends)] = torch.tensor(example.features)
+    return Batch(token_ids_BT, pad_floats(labels, width), mask_BT, groups_BT, features_BTF)

@@ -12,11 +12,14 @@ from typing import NamedTuple
 from o1kit.engines.policy import PromptTemplate
 from o1kit.errors import DataError
 from o1kit.functional.pairwise_prompt import comparison_prompt
+from o1kit.functional.surprise import Features, surprise
 from o1kit.models.reading import marked
 from o1kit.report.label_schema import LabelRecord, PairRecord
 from o1kit.stages.prm.config import ObjectiveConfig, OrmObjectiveConfig, PairwiseObjectiveConfig, PrmConfig
 from o1kit.stages.spelling import Spelling, spell_pair, spell_record
 from o1kit.types import Problem
+
+NOTHING: Features = (0.0, 0.0, 0.0)
 
 
 class Example(NamedTuple):
@@ -33,6 +36,8 @@ class Example(NamedTuple):
     """The last of `ends` is where a finished chain ends."""
     complete: bool = False
     """Every step of the chain has a label."""
+    features: tuple[Features, ...] = ()
+    """The policy's surprise at each of `ends`, if it is read."""
 
 
 @dataclass
@@ -101,10 +106,24 @@ class Builder:
             labels = list(record.labels)
             self.counts.ignored += labels.count(None)
         ended = record.correct is not None or self.template.answer("".join(record.steps)) is not None
-        return self._example(record.problem, group, spelling, labels, ended)
+        features = self._surprise(record)
+        return self._example(record.problem, group, spelling, labels, ended, features)
+
+    def _surprise(self, record: LabelRecord) -> list[Features] | None:
+        if not self.config.reading.surprise:
+            return None
+        if not record.step_logprobs:
+            raise DataError(
+                f"stage {self.config.name!r}: the labels of problem {record.problem!r} do not tell how probable its "
+                "tokens were. Set `reading.surprise: false`, or label chains that a policy has sampled."
+            )
+        return surprise(record.step_logprobs)
 
     def _pair(self, record: PairRecord, group: int) -> list[Example]:
         """The two chains of a pair, if both fit."""
+        if self.config.reading.surprise:
+            text = "preference pairs do not tell how probable their tokens were. Set `reading.surprise: false`."
+            raise DataError(f"stage {self.config.name!r}: {text}")
         chains = spell_pair(self.template, record)
         self.counts.forced += sum(chain.forced for chain in chains)
         labels = ([*[None] * (len(chain.step_ids) - 1), value] for chain, value in zip(chains, (1.0, 0.0), strict=True))
@@ -115,19 +134,26 @@ class Builder:
         return found if len(found) == 2 else []
 
     def _example(
-        self, problem: str, group: int, spelling: Spelling, labels: Sequence[float | None], ended: bool
+        self,
+        problem: str,
+        group: int,
+        spelling: Spelling,
+        labels: Sequence[float | None],
+        ended: bool,
+        features: Sequence[Features] | None = None,
     ) -> Example | None:
         tokens, positions = marked(spelling.prompt_ids, spelling.step_ids, self.mark)
-        known = [(end, label) for end, label in zip(positions, labels, strict=True) if label is not None]
-        kept = [(end, label) for end, label in known if end < self.context]
+        read = features or [NOTHING] * len(labels)
+        known = [(e, label, f) for e, label, f in zip(positions, labels, read, strict=True) if label is not None]
+        kept = [(end, label, found) for end, label, found in known if end < self.context]
         self.counts.cut += len(known) - len(kept)
         if not kept:
             self.counts.dropped += 1
             return None
         ended = ended and labels[-1] is not None and positions[-1] < self.context
-        ends, values = zip(*kept, strict=True)
+        ends, values, told = zip(*kept, strict=True)
         complete = len(kept) == len(labels)
-        return Example(problem, group, tokens[: self.context], ends, values, ended, complete)
+        return Example(problem, group, tokens[: self.context], ends, values, ended, complete, told if features else ())
 
     def _questions(self, records: Sequence[LabelRecord], group: int) -> list[Example]:
         """Comparisons of right and wrong chains of one problem, a fixed draw of them where there are many."""

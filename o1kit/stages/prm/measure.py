@@ -35,7 +35,8 @@ def read_examples(model: LanguageModel, examples: Sequence[Example]) -> list[Rea
         rows = examples[start : start + ROWS]
         batch = collate(rows)
         hidden = model.hidden(batch.token_ids_BT.to(model.device), use_cache=False).cpu()
-        logits = model.head_logits(hidden[batch.mask_BT].to(model.device)).tolist()
+        read = hidden[batch.mask_BT].to(model.device)
+        logits = model.read(read, batch.features_BTF[batch.mask_BT]).tolist()
         # The mask lists positions of a row from left to right, as `ends` does.
         for row in rows:
             found.append(Read(row, tuple(logits[: len(row.ends)])))

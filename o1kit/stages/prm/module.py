@@ -28,7 +28,8 @@ class PrmModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of the objective, in nats, over the labelled positions."""
         hidden = self.model.hidden(batch.token_ids_BT, use_cache=False)[batch.mask_BT]
-        logits, labels = self.model.head_logits(hidden), batch.labels_BT[batch.mask_BT]
+        logits = self.model.read(hidden, batch.features_BTF[batch.mask_BT])
+        labels = batch.labels_BT[batch.mask_BT]
         groups = batch.groups_BT[batch.mask_BT]
         if self._ranks:
             loss, accuracy = ranking_loss(logits, labels, groups), ranking_accuracy(logits, labels, groups)

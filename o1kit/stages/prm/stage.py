@@ -43,6 +43,8 @@ class PrmStage:
             model.label_ids, model.head = (good, bad), None
         else:
             model.add_head()
+        if config.reading.surprise:
+            model.add_surprise()
         builder = Builder(config, template, mark, model.context_length, inputs.seed)
         module = PrmModule(trainable(model, inputs), config)
         data = PrmData(config, source, builder, inputs.seed)
@@ -67,19 +69,24 @@ class PrmStage:
             fold(model, *platt)
         summary |= measure(reads, config)
         save_directory(model, data.builder.template.tokenizer, directory)
-        write_reading(directory, reading_of(config, model.calibration))
+        write_reading(directory, reading_of(config, model))
         return summary
 
 
-def reading_of(config: PrmConfig, calibration: tuple[float, float] = (1.0, 0.0)) -> Reading:
-    """How the model that this section trains is to be read."""
-    scale, bias = calibration
-    return Reading(kind=config.objective.kind, **config.reading.model_dump(), scale=scale, bias=bias)
+def reading_of(config: PrmConfig, model: LanguageModel | None = None) -> Reading:
+    """How the model that this section trains is to be read: as the section says, and as it has learned."""
+    said = config.reading.model_dump(exclude={"surprise"})
+    if model is None:
+        return Reading(kind=config.objective.kind, **said)
+    (scale, bias), weights = model.calibration, [] if model.surprise is None else model.surprise.tolist()
+    return Reading(kind=config.objective.kind, **said, scale=scale, bias=bias, surprise=weights)
 
 
 @torch.no_grad()
 def fold(model: LanguageModel, scale: float, bias: float) -> None:
     """Makes a model's readings `scale * logit + bias`: in the head's own weights, or beside the label tokens."""
+    if model.surprise is not None:
+        model.surprise.mul_(scale)
     if model.head is not None:
         model.head.weight.mul_(scale)
         model.head.bias.mul_(scale).add_(bias)
