@@ -10,6 +10,8 @@ from o1kit.config import Config
 from o1kit.models.config import EngineConfig, ModelConfig, TorchEngineConfig
 from o1kit.stages.dpo.config import DpoConfig
 from o1kit.stages.evaluate.config import EvaluateConfig
+from o1kit.stages.labels.config import LabelsConfig
+from o1kit.stages.pairs.config import PairsConfig
 from o1kit.stages.ppo.config import PpoConfig
 from o1kit.stages.prm.config import PrmConfig
 from o1kit.stages.rollout.config import RolloutConfig
@@ -17,7 +19,8 @@ from o1kit.stages.sft.config import SftConfig
 from o1kit.tasks.config import SplitConfig
 
 StageSection = Annotated[
-    SftConfig | PrmConfig | DpoConfig | PpoConfig | RolloutConfig | EvaluateConfig, Field(discriminator="kind")
+    SftConfig | LabelsConfig | PairsConfig | PrmConfig | DpoConfig | PpoConfig | RolloutConfig | EvaluateConfig,
+    Field(discriminator="kind"),
 ]
 
 

@@ -80,7 +80,8 @@ def staged(folder: Path, rows: Any, seed: int = 0, **changes: Any) -> BuiltStage
     model, template = model_of(seed)
     save_directory(model, template.tokenizer, folder / "sft")
     write_records(folder / "labels.jsonl", rows)
-    section = PRM | {"labels": {"kind": "file", "path": str(folder / "labels.jsonl")}} | changes
+    kind = {"kind": "pairs"} if isinstance(rows[0], PairRecord) else {"kind": "file", "format": "o1kit"}
+    section = PRM | {"labels": kind | {"path": str(folder / "labels.jsonl")}} | changes
     recipe = small(stages=[RECIPE["stages"][0], section])
     return built(recipe, "prm", folder / "prm", {"sft": folder / "sft"})
 
@@ -261,7 +262,6 @@ def one_sided(rows: list[LabelRecord], value: float) -> list[LabelRecord]:
         ({}, [r.model_copy(update={"prompt": "x" * 200}) for r in records(5)], "60 labels beyond the context, 20 ch"),
         ({"objective": {"kind": "pairwise"}}, one_sided(records(5), 1.0), "two chains of one problem that differ"),
         ({"objective": {"kind": "pairwise"}, "reading": TOKENS}, one_sided(records(5), 1.0), "not two chains"),
-        ({}, paired(records(5)), "holds preference pairs, and the objective is prm"),
         ({}, records(1), "no labelled chains to train on"),
         ({"reading": {"mark": "ab"}}, records(5), "the mark token 'ab' is 2 tokens"),
     ],

@@ -8,20 +8,17 @@ from typing import Any
 
 import torch
 
-from o1kit.engines.policy import PromptTemplate
 from o1kit.models.language_model import LanguageModel
 from o1kit.models.load import save_directory
 from o1kit.models.reading import Reading, reading_ids, write_reading
 from o1kit.protocols import BuiltStage, StageInputs
-from o1kit.report.labels import LABELS
-from o1kit.stages.labels.write import local_desk, write_labels
-from o1kit.stages.prm.config import FileLabelsConfig, PrmConfig, StageLabelsConfig
-from o1kit.stages.prm.data import PrmData, Source, labels_path
+from o1kit.stages.prm.config import PrmConfig
+from o1kit.stages.prm.data import PrmData
 from o1kit.stages.prm.examples import Builder
 from o1kit.stages.prm.measure import calibrated, fit, halves, measure, read_examples
 from o1kit.stages.prm.module import PrmModule
+from o1kit.stages.prm.sources import source_of
 from o1kit.stages.start import starting_model, suite_of, trainable
-from o1kit.tasks.suite import Suite
 
 
 class PrmStage:
@@ -37,7 +34,7 @@ class PrmStage:
         suite = suite_of(inputs)
         policy, template = starting_model(inputs, config.policy, suite)
         good, bad, mark = reading_ids(reading_of(config), template.tokenizer)
-        source = _source(inputs, policy, template, suite)
+        source = source_of(inputs, policy, template, suite)
         model, _ = starting_model(inputs, config.policy, suite)
         if good is not None and bad is not None:
             model.label_ids, model.head = (good, bad), None
@@ -86,15 +83,3 @@ def fold(model: LanguageModel, scale: float, bias: float) -> None:
     else:
         old_scale, old_bias = model.calibration
         model.calibration = (scale * old_scale, scale * old_bias + bias)
-
-
-def _source(inputs: StageInputs, policy: LanguageModel, template: PromptTemplate, suite: Suite) -> Source:
-    config: PrmConfig = inputs.config
-    match config.labels:
-        case StageLabelsConfig():
-            return Source(labels_path(inputs.artifacts[config.labels.stage].directory))
-        case FileLabelsConfig():
-            return Source(inputs.recipe_directory / config.labels.path)
-        case sampled:
-            desk = local_desk(inputs, policy, template, suite)
-            return Source(inputs.directory / LABELS, lambda: write_labels(sampled, desk, "prm labels"))
