@@ -15,6 +15,7 @@ from o1kit import registry
 from o1kit.engines.policy import PromptTemplate
 from o1kit.engines.torch import TorchEngine
 from o1kit.errors import DataError
+from o1kit.functional.calibration import fit_platt
 from o1kit.functional.pairwise_prompt import comparison_prompt
 from o1kit.models.config import ScratchModelConfig
 from o1kit.models.language_model import LanguageModel
@@ -24,6 +25,8 @@ from o1kit.models.tokenizer import build_char_tokenizer
 from o1kit.protocols import BuiltStage
 from o1kit.report.label_schema import LabelRecord, PairRecord, Provenance
 from o1kit.report.labels import write_records
+from o1kit.stages.prm.examples import Example
+from o1kit.stages.prm.measure import Read, cross_calibrated
 from tests.small import RECIPE, built, small
 
 FROM = Provenance(source="test")
@@ -204,8 +207,27 @@ def test_calibration_is_fitted_on_other_problems_and_goes_with_the_weights(tmp_p
         assert (scale, bias) != (1.0, 0.0)
         with torch.inference_mode():
             torch.testing.assert_close(told(tokens).head, scale * raw(tokens).head + bias, atol=1e-4, rtol=1e-4)
-        assert summary["prm/steps"] * 2 == plain["prm/steps"], "half of the held-out chains are measured"
-        assert "prm/ece_before" in summary
+        assert summary["prm/ece_before"] == plain["prm/ece"] != summary["prm/ece"]
+        assert summary["prm/auc"] == plain["prm/auc"]
+
+
+def test_no_problem_is_measured_with_a_calibration_that_has_seen_it() -> None:
+    """What is measured of a problem does not depend on its own labels."""
+    rng = Random(0)
+    reads = []
+    for p in range(50):
+        label = float(rng.random() < 0.5)
+        reads.append(Read(Example(f"p{p}", p, (1, 2), (1,), (label,)), (rng.gauss(0, 2),)))
+    found = cross_calibrated(reads)
+    for number, (read, own) in enumerate(zip(reads, found, strict=True)):
+        others = [r for i, r in enumerate(reads) if i % 5 != number % 5]
+        by_hand = fit_platt([r.logits[0] for r in others], [r.example.labels[0] for r in others])
+        assert own.logits[0] == pytest.approx(by_hand.scale * read.logits[0] + by_hand.bias)
+    turned = [
+        r._replace(example=r.example._replace(labels=(1 - r.example.labels[0],))) if i == 7 else r
+        for i, r in enumerate(reads)
+    ]
+    assert cross_calibrated(turned)[7] == found[7]._replace(example=turned[7].example)
 
 
 @pytest.mark.parametrize(

@@ -101,9 +101,9 @@ class PrmConfig(TrainingStageConfig):
     ]
     """Where the labels come from: sampled here, or read."""
     calibrate: bool = False
-    """Fit a scale and a bias of the log-odds on half of the held-out problems, so that 0.8 means right in 80 of 100.
+    """Fit a scale and a bias of the log-odds on the held-out problems, so that 0.8 means right in 80 of 100.
 
-    The measurements in the summary are then those on the other half."""
+    The summary measures each of those problems with a fit on others, never with one that has seen it."""
     one_sided: Literal["refuse", "train"] = "refuse"
     """What to do when all labels are on one side of one half: such a model learns nothing but that."""
     steps: Count = 400

@@ -15,7 +15,7 @@ from o1kit.protocols import BuiltStage, StageInputs
 from o1kit.stages.prm.config import PrmConfig
 from o1kit.stages.prm.data import PrmData
 from o1kit.stages.prm.examples import Builder
-from o1kit.stages.prm.measure import calibrated, fit, halves, measure, read_examples
+from o1kit.stages.prm.measure import cross_calibrated, fit, measure, read_examples
 from o1kit.stages.prm.module import PrmModule
 from o1kit.stages.prm.sources import source_of
 from o1kit.stages.start import starting_model, suite_of, trainable
@@ -49,20 +49,20 @@ class PrmStage:
     def export(self, built: BuiltStage, directory: Path) -> Mapping[str, Any]:
         """Weights, head, tokenizer and how to read them; the summary measures the model on chains kept out of training.
 
-        With `calibrate` half of those fit the calibration, and the other half is measured.
+        With `calibrate` those chains fit the calibration too, and each is measured with a fit on other problems.
         """
         assert isinstance(built.module, PrmModule) and isinstance(built.data, PrmData)
         model, data, config = built.module.model, built.data, built.module.config
         reads = read_examples(model, data.heldout_examples)
         summary: dict[str, Any] = data.builder.counts.summary()
         if config.calibrate:
-            fitted, reads = halves(reads)
-            platt = fit(fitted)
-            summary |= {"prm/ece_before": measure(reads, config)["prm/ece"]}
+            plain, platt = measure(reads, config), fit(reads)
+            ranked = {name: plain[name] for name in ("prm/auc", "prm/within_auc") if name in plain}
+            summary |= measure(cross_calibrated(reads), config) | ranked | {"prm/ece_before": plain["prm/ece"]}
             summary |= {"prm/calibration_scale": platt.scale, "prm/calibration_bias": platt.bias}
-            reads = calibrated(reads, platt)
             fold(model, *platt)
-        summary |= measure(reads, config)
+        else:
+            summary |= measure(reads, config)
         save_directory(model, data.builder.template.tokenizer, directory)
         write_reading(directory, reading_of(config, model.calibration))
         return summary
