@@ -22,8 +22,7 @@ from o1kit.stages.sft.config import SftConfig
 
 POLICIES = ("sft", "ppo", "dpo")
 JUDGES = ("prm",)
-LABELS = ("labels",)
-PAIRS = ("labels", "pairs")
+LABELS, PAIRS = ("labels",), ("pairs",)
 
 
 class Reference(NamedTuple):
@@ -46,7 +45,7 @@ def references(stage: Any) -> list[Reference]:
         case PrmConfig():
             found = [Reference(("policy",), stage.policy, POLICIES)]
             if isinstance(stage.labels, StageLabelsConfig):
-                kinds = PAIRS if stage.objective.kind == "pairwise" else LABELS
+                kinds = LABELS + PAIRS if stage.objective.kind == "pairwise" else LABELS
                 found.append(Reference(("labels", "stage"), stage.labels.stage, kinds))
             return found
         case DpoConfig():

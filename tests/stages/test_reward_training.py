@@ -15,6 +15,7 @@ from o1kit import registry
 from o1kit.engines.policy import PromptTemplate
 from o1kit.engines.torch import TorchEngine
 from o1kit.errors import DataError
+from o1kit.functional.calibration import fit_platt
 from o1kit.functional.pairwise_prompt import comparison_prompt
 from o1kit.models.config import ScratchModelConfig
 from o1kit.models.language_model import LanguageModel
@@ -24,6 +25,8 @@ from o1kit.models.tokenizer import build_char_tokenizer
 from o1kit.protocols import BuiltStage
 from o1kit.report.label_schema import LabelRecord, PairRecord, Provenance
 from o1kit.report.labels import write_records
+from o1kit.stages.prm.examples import Example
+from o1kit.stages.prm.measure import Read, cross_calibrated
 from tests.small import RECIPE, built, small
 
 FROM = Provenance(source="test")
@@ -80,7 +83,8 @@ def staged(folder: Path, rows: Any, seed: int = 0, **changes: Any) -> BuiltStage
     model, template = model_of(seed)
     save_directory(model, template.tokenizer, folder / "sft")
     write_records(folder / "labels.jsonl", rows)
-    section = PRM | {"labels": {"kind": "file", "path": str(folder / "labels.jsonl")}} | changes
+    kind = {"kind": "pairs"} if isinstance(rows[0], PairRecord) else {"kind": "file", "format": "o1kit"}
+    section = PRM | {"labels": kind | {"path": str(folder / "labels.jsonl")}} | changes
     recipe = small(stages=[RECIPE["stages"][0], section])
     return built(recipe, "prm", folder / "prm", {"sft": folder / "sft"})
 
@@ -203,8 +207,27 @@ def test_calibration_is_fitted_on_other_problems_and_goes_with_the_weights(tmp_p
         assert (scale, bias) != (1.0, 0.0)
         with torch.inference_mode():
             torch.testing.assert_close(told(tokens).head, scale * raw(tokens).head + bias, atol=1e-4, rtol=1e-4)
-        assert summary["prm/steps"] * 2 == plain["prm/steps"], "half of the held-out chains are measured"
-        assert "prm/ece_before" in summary
+        assert summary["prm/ece_before"] == plain["prm/ece"] != summary["prm/ece"]
+        assert summary["prm/auc"] == plain["prm/auc"]
+
+
+def test_no_problem_is_measured_with_a_calibration_that_has_seen_it() -> None:
+    """What is measured of a problem does not depend on its own labels."""
+    rng = Random(0)
+    reads = []
+    for p in range(50):
+        label = float(rng.random() < 0.5)
+        reads.append(Read(Example(f"p{p}", p, (1, 2), (1,), (label,)), (rng.gauss(0, 2),)))
+    found = cross_calibrated(reads)
+    for number, (read, own) in enumerate(zip(reads, found, strict=True)):
+        others = [r for i, r in enumerate(reads) if i % 5 != number % 5]
+        by_hand = fit_platt([r.logits[0] for r in others], [r.example.labels[0] for r in others])
+        assert own.logits[0] == pytest.approx(by_hand.scale * read.logits[0] + by_hand.bias)
+    turned = [
+        r._replace(example=r.example._replace(labels=(1 - r.example.labels[0],))) if i == 7 else r
+        for i, r in enumerate(reads)
+    ]
+    assert cross_calibrated(turned)[7] == found[7]._replace(example=turned[7].example)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +284,6 @@ def one_sided(rows: list[LabelRecord], value: float) -> list[LabelRecord]:
         ({}, [r.model_copy(update={"prompt": "x" * 200}) for r in records(5)], "60 labels beyond the context, 20 ch"),
         ({"objective": {"kind": "pairwise"}}, one_sided(records(5), 1.0), "two chains of one problem that differ"),
         ({"objective": {"kind": "pairwise"}, "reading": TOKENS}, one_sided(records(5), 1.0), "not two chains"),
-        ({}, paired(records(5)), "holds preference pairs, and the objective is prm"),
         ({}, records(1), "no labelled chains to train on"),
         ({"reading": {"mark": "ab"}}, records(5), "the mark token 'ab' is 2 tokens"),
     ],

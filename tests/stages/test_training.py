@@ -83,7 +83,7 @@ def test_prm_is_trained_and_read_at_the_same_position() -> None:
 
     for state, read in asyncio.run(sample()):
         labels = tuple(i / 10 for i in range(len(state.actions)))
-        tokens, targets, mask, _ = collate_labels([Example("p", 0, state.token_ids, step_ends(state), labels)])
+        tokens, targets, mask, *_ = collate_labels([Example("p", 0, state.token_ids, step_ends(state), labels)])
         with torch.inference_mode():
             trained = model.head_logits(model.hidden(tokens, use_cache=False)[mask]).tolist()
         assert [sigmoid(x) for x in trained] == pytest.approx(list(read), abs=1e-5)
