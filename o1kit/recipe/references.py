@@ -142,7 +142,7 @@ def _choices(name: str, fitting: list[str], reference: Reference) -> str:
 
 
 def _check_search(search: SearchConfig, path: Path, judge: str | None, source: Source) -> None:
-    if search.judge == "prm" and judge is None:
+    if search.judge == "judge" and judge is None:
         text = f"{search.kind} needs a reward that judges steps. Set `judge` in this stage to the name of a prm stage"
         source.fault(path, f"{text}{f', or {search.without_judge}' if search.without_judge else ''}.")
     listed = search.diversity if isinstance(search, BestOfNConfig) else None
@@ -163,14 +163,14 @@ def _check_evaluation(recipe: Recipe, stage: EvaluateConfig, i: int, source: Sou
             source.fault(path, "the same search is listed twice. Remove one.")
         else:
             _check_names(stage, j, path, source)
-        remedy = f"Use `{search.judge_key}: prm`, or list it in another evaluation."
+        remedy = f"Use `{search.judge_key}: judge`, or list it in another evaluation."
         _check_value_head(search, path, stage.policies, recipe, remedy, source)
 
 
 def _check_rollout(recipe: Recipe, stage: RolloutConfig, i: int, source: Source) -> None:
     path = ("stages", i, "search")
     _check_search(stage.search, path, stage.judge, source)
-    remedy = f"Use `{stage.search.judge_key}: prm`, or the policy of a ppo stage."
+    remedy = f"Use `{stage.search.judge_key}: judge`, or the policy of a ppo stage."
     _check_value_head(stage.search, path, [stage.policy], recipe, remedy, source)
     split = recipe.tasks.get(stage.split)
     if split is None:
@@ -235,9 +235,8 @@ def _check_served(recipe: Recipe, stage: Any, i: int, source: Source) -> None:
             text = f"an http engine serves one model, and this search also uses {', '.join(search.models)}."
             source.fault(("stages", i, *place), f"{text} Leave them out, or use `engine: {{kind: torch}}`.")
         if search.judge == "value_head":
-            text = (
-                f"a completions server has no value head. Use `{search.judge_key}: prm`, or `engine: {{kind: torch}}`."
-            )
+            text = "a completions server has no value head."
+            text += f" Use `{search.judge_key}: judge`, or `engine: {{kind: torch}}`."
             source.fault(("stages", i, *place, search.judge_key), text)
 
 

@@ -19,6 +19,7 @@ from o1kit.rewards.verifier import Verifier
 from o1kit.search.config import SearchConfig
 from o1kit.search.journal import Journal, Journals
 from o1kit.search.journaled import JournaledReward
+from o1kit.search.section import named
 from o1kit.search.tolerance import Tolerance, TolerantReward
 from o1kit.tasks.suite import Suite
 from o1kit.tracking.progress import Progress
@@ -71,7 +72,7 @@ def label(config: SearchConfig) -> str:
 def origin_of(inputs: StageInputs, config: SearchConfig, policy: str, split: str, version: int | None) -> Origin:
     """What the trees of one search have in common."""
     section = config.model_dump(mode="json")
-    judge = config.judge or ""
+    judge = named(config.judge) if config.judge is not None else ""
     return Origin(inputs.fingerprint, policy, split, inputs.seed, label(config), section, judge, version)
 
 

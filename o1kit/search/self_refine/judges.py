@@ -17,7 +17,7 @@ from o1kit.functional.prompts import fill
 from o1kit.functional.refine import suppressed
 from o1kit.protocols import Decoding, Span, StepReward
 from o1kit.search.noise import derive
-from o1kit.search.self_refine.config import PairwiseConfig, PrmScoreConfig, SelfScoreConfig
+from o1kit.search.self_refine.config import JudgeScoreConfig, PairwiseConfig, SelfScoreConfig
 from o1kit.search.self_refine.desk import Desk
 from o1kit.search.self_refine.tree import Answer
 from o1kit.types import Score, State
@@ -86,10 +86,10 @@ class SelfScore:
 
 
 @dataclass(eq=False)
-class PrmScore:
-    """A reward model's scores, each computed once; answers are compared by Bradley and Terry's model."""
+class JudgeScore:
+    """The scores of the stage's judge, each computed once; answers are compared by Bradley and Terry's model."""
 
-    config: PrmScoreConfig
+    config: JudgeScoreConfig
     desk: Desk
     reward: StepReward
     known: dict[int, asyncio.Future[Score]] = field(default_factory=dict)
@@ -107,11 +107,11 @@ class PrmScore:
     async def _read(self, node: Answer) -> Score:
         root = self.desk.root
         if node.dummy:
-            return Score((await self.reward.score(root)).value, "prm")
+            return Score((await self.reward.score(root)).value, "judge")
         state = State(root.problem, root.prompt_ids, node.state.actions)
         node.step_scores = await self.reward.step_scores(state)
         self.desk.charge_scored(len(state.token_ids) - len(root.token_ids))
-        return Score(aggregate(self.config.aggregate, node.step_scores), "prm")
+        return Score(aggregate(self.config.aggregate, node.step_scores), "judge")
 
     async def prefer(self, first: Answer, second: Answer) -> float | None:
         """P(first > second) = p(1 - q) / (p(1 - q) + q(1 - p))."""
