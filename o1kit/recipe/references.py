@@ -13,12 +13,14 @@ from o1kit.rewards.config import MixtureConfig, PrmRewardConfig
 from o1kit.search.config import BestOfNConfig, GreedyConfig, SearchConfig
 from o1kit.stages.evaluate.config import OWN, EvaluateConfig
 from o1kit.stages.ppo.config import PpoConfig
-from o1kit.stages.prm.config import PrmConfig
+from o1kit.stages.prm.config import PrmConfig, StageLabelsConfig
 from o1kit.stages.rollout.config import RolloutConfig
 from o1kit.stages.sft.config import SftConfig
 
-POLICIES = ("sft", "ppo")
+POLICIES = ("sft", "ppo", "dpo")
 JUDGES = ("prm",)
+LABELS = ("labels",)
+PAIRS = ("labels", "pairs")
 
 
 class Reference(NamedTuple):
@@ -37,7 +39,11 @@ def references(stage: Any) -> list[Reference]:
         case SftConfig(policy=str(policy)):
             return [Reference(("policy",), policy, POLICIES)]
         case PrmConfig():
-            return [Reference(("policy",), stage.policy, POLICIES)]
+            found = [Reference(("policy",), stage.policy, POLICIES)]
+            if isinstance(stage.labels, StageLabelsConfig):
+                kinds = PAIRS if stage.objective.kind == "pairwise" else LABELS
+                found.append(Reference(("labels", "stage"), stage.labels.stage, kinds))
+            return found
         case PpoConfig():
             found = [Reference(("policy",), stage.policy, POLICIES), *_reward_models(stage)]
             found += [Reference(("search",), name, POLICIES) for name in stage.search.models]

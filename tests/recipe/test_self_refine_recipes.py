@@ -54,7 +54,7 @@ def test_the_oracle_flag_is_in_the_name_of_the_row() -> None:
         ('algorithm: {kind: sr_mcts, score: {kind: pairwise, prompt: "{first} {second}"}}', "no place for {problem}"),
         ('algorithm: {kind: mctsr, score: {kind: self_score, prompt: "{problem} {anser}"}}', "put into {anser}"),
         ("critic: stf", "there is no stage 'stf'. Did you mean 'sft'?"),
-        ("critic: prm", "stage 'prm' is of kind prm, sft or ppo is needed"),
+        ("critic: prm", "stage 'prm' is of kind prm, sft or ppo or dpo is needed"),
         ("algorithm: {kind: mctrs}", "unknown kind 'mctrs'. Did you mean 'mctsr'?"),
         ("algorithm: {kind: mctsr, alpha: 0.9}", "unknown key 'alpha'"),
         ("algorithm: {kind: mctsr, backup: root}", "unknown backup 'root'"),

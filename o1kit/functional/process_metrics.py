@@ -1,0 +1,89 @@
+"""How good judgements of steps and of chains are. Plain floats and numpy."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from o1kit.functional.statistics import roc_auc
+
+
+class WithinAuc(NamedTuple):
+    """Mean AUC within problems, and over how many; None where no problem has both kinds of chains."""
+
+    auc: float | None
+    problems: int
+
+
+class ProcessBench(NamedTuple):
+    """Accuracies of finding the first error, and of finding none; None where there are no such chains."""
+
+    f1: float | None
+    error_accuracy: float | None
+    correct_accuracy: float | None
+
+
+class Bin(NamedTuple):
+    """One bar of a reliability diagram: how often what was said with a probability in [low, high) came true."""
+
+    low: float
+    high: float
+    size: int
+    predicted: float
+    observed: float
+
+
+def within_auc(scores: Sequence[float], labels: Sequence[bool], problems: Sequence[Hashable]) -> WithinAuc:
+    """The AUC among the chains of each problem that has right and wrong ones, averaged over those problems.
+
+    Unlike the AUC over all chains it is 1/2 for a model that knows only how hard a problem is.
+    """
+    members: dict[Hashable, list[int]] = defaultdict(list)
+    for i, problem in enumerate(problems):
+        members[problem].append(i)
+    mixed = [own for own in members.values() if 0 < sum(bool(labels[i]) for i in own) < len(own)]
+    found = [roc_auc([scores[i] for i in own], [labels[i] for i in own]) for own in mixed]
+    return WithinAuc(sum(found) / len(found) if found else None, len(found))
+
+
+def step_accuracy(scores: Sequence[float], labels: Sequence[float], threshold: float = 0.5) -> float:
+    """Share of steps on whose side of the threshold score and label agree; 0 for no steps."""
+    agree = [(score >= threshold) == (label >= threshold) for score, label in zip(scores, labels, strict=True)]
+    return sum(agree) / max(len(agree), 1)
+
+
+def first_error(values: Sequence[float], threshold: float = 0.5) -> int:
+    """Number of the first step below the threshold, from 0; -1 if none is."""
+    return next((i for i, value in enumerate(values) if value < threshold), -1)
+
+
+def process_bench(
+    scores: Sequence[Sequence[float]], labels: Sequence[Sequence[float]], threshold: float = 0.5
+) -> ProcessBench:
+    """F1 of ProcessBench (arXiv 2412.06559) from the values of every step of each chain.
+
+    A chain with an error counts when exactly its first wrong step is the first one judged wrong; one without, when no
+    step is judged wrong. F1 is the harmonic mean of both accuracies, and 0 when one of them is.
+    """
+    hits: dict[bool, list[bool]] = {True: [], False: []}
+    for judged, actual in zip(scores, labels, strict=True):
+        wanted = first_error(actual)
+        hits[wanted >= 0].append(first_error(judged, threshold) == wanted)
+    error, correct = (sum(h) / len(h) if h else None for h in (hits[True], hits[False]))
+    if error is None or correct is None:
+        return ProcessBench(None, error, correct)
+    return ProcessBench(2 * error * correct / (error + correct) if error + correct else 0.0, error, correct)
+
+
+def reliability(probabilities: Sequence[float], labels: Sequence[float], bins: int = 10) -> list[Bin]:
+    """The filled ones of equally wide bins of probability, each with its mean prediction and its observed rate.
+
+    The gaps |predicted - observed|, weighted by the sizes, add up to the expected calibration error (Guo et al. 2017).
+    """
+    p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+    index = np.minimum((p * bins).astype(int), bins - 1)
+    found = [(int(b), index == b) for b in np.unique(index)]
+    return [Bin(b / bins, (b + 1) / bins, int(m.sum()), float(p[m].mean()), float(y[m].mean())) for b, m in found]
