@@ -1,4 +1,4 @@
-"""The command line: `o1kit run | validate | plan | schema | trees | plugins`. Only `run` loads torch."""
+"""The command line: `o1kit run | validate | plan | schema | trees | labels | plugins`. Only `run` loads torch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from o1kit.errors import DataError, O1kitError
+from o1kit.report.label_commands import add_commands
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -62,10 +63,11 @@ def build_parser() -> argparse.ArgumentParser:
     plan.add_argument("--runs-dir", type=Path, default=Path("runs"), help="folder for runs (default: runs)")
     plan.add_argument("--json", action="store_true", help="print JSON")
     schema = _add(commands, "schema", _schema, "print the JSON Schema of a file, with every field's documentation")
-    schema.add_argument("file", nargs="?", choices=["recipe", "trees", "chains"], default="recipe")
+    schema.add_argument("file", nargs="?", choices=["recipe", "trees", "chains", "labels", "pairs"], default="recipe")
     trees = _add(commands, "trees", _trees, "show the search trees of a stage's folder or of a file")
     trees.add_argument("path", type=Path, help="folder of an evaluate or rollout stage, or a file of trees")
     trees.add_argument("--problem", metavar="ID", help="the trees of this problem only")
+    add_commands(commands, EXIT_CODES)
     _add(commands, "plugins", _plugins, "list all kinds that recipes can name, built-in and installed")
     return parser
 
@@ -130,10 +132,17 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _schema(options: argparse.Namespace) -> int:
     from o1kit.recipe.schema import Recipe
+    from o1kit.report.label_schema import LabelRecord, PairRecord
     from o1kit.report.tree import json_schema
     from o1kit.report.tree_schema import ChainRecord, TreeRecord
 
-    files: dict[str, type[BaseModel]] = {"recipe": Recipe, "trees": TreeRecord, "chains": ChainRecord}
+    files: dict[str, type[BaseModel]] = {
+        "recipe": Recipe,
+        "trees": TreeRecord,
+        "chains": ChainRecord,
+        "labels": LabelRecord,
+        "pairs": PairRecord,
+    }
     print(json_schema(files[options.file]), end="")
     return 0
 

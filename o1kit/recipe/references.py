@@ -10,8 +10,10 @@ from o1kit.recipe.schema import Recipe
 from o1kit.recipe.source import Path, Source
 from o1kit.registry import suggestion
 from o1kit.rewards.config import MixtureConfig, PrmRewardConfig
-from o1kit.search.config import BestOfNConfig, GreedyConfig, SearchConfig
+from o1kit.search.config import BestOfNConfig, GreedyConfig, SearchConfig, SelfRefineConfig
 from o1kit.stages.evaluate.config import OWN, EvaluateConfig
+from o1kit.stages.labels.config import SAMPLED, ConsensusLabelsConfig, JudgeLabelsConfig, LabelsConfig, TreeLabelsConfig
+from o1kit.stages.pairs.config import OutcomePairsConfig, PairsConfig, StepPairsConfig, TreePairsConfig
 from o1kit.stages.ppo.config import PpoConfig
 from o1kit.stages.prm.config import PrmConfig, StageLabelsConfig
 from o1kit.stages.rollout.config import RolloutConfig
@@ -38,6 +40,8 @@ def references(stage: Any) -> list[Reference]:
     match stage:
         case SftConfig(policy=str(policy)):
             return [Reference(("policy",), policy, POLICIES)]
+        case LabelsConfig() | PairsConfig():
+            return _label_references(stage)
         case PrmConfig():
             found = [Reference(("policy",), stage.policy, POLICIES)]
             if isinstance(stage.labels, StageLabelsConfig):
@@ -61,6 +65,23 @@ def references(stage: Any) -> list[Reference]:
     return []
 
 
+def _label_references(stage: LabelsConfig | PairsConfig) -> list[Reference]:
+    """The policy and the stages that labels or pairs are made from."""
+    found: list[Reference] = []
+    if stage.policy is not None and stage.policy != OWN:
+        found.append(Reference(("policy",), stage.policy, POLICIES, (OWN,)))
+    match stage.source:
+        case ConsensusLabelsConfig(of=names):
+            found += [Reference(("source", "of", i), name, ("labels",)) for i, name in enumerate(names)]
+        case TreeLabelsConfig(of=name) | TreePairsConfig(of=name):
+            found.append(Reference(("source", "of"), name, ("rollout",)))
+        case OutcomePairsConfig(of=name):
+            found.append(Reference(("source", "of"), name, ("labels", "rollout")))
+        case JudgeLabelsConfig(of=name) | StepPairsConfig(of=name):
+            found.append(Reference(("source", "of"), name, ("labels",)))
+    return found
+
+
 def _reward_models(stage: PpoConfig) -> Iterator[Reference]:
     if isinstance(stage.reward, PrmRewardConfig):
         yield Reference(("reward", "model"), stage.reward.model, JUDGES)
@@ -73,7 +94,9 @@ def _reward_models(stage: PpoConfig) -> Iterator[Reference]:
 def check(recipe: Recipe, source: Source) -> None:
     """Adds a fault for everything that does not fit together."""
     _check_model(recipe, source)
-    learns = any(not isinstance(stage, EvaluateConfig | RolloutConfig) for stage in recipe.stages)
+    learns = any(
+        not isinstance(stage, EvaluateConfig | RolloutConfig | LabelsConfig | PairsConfig) for stage in recipe.stages
+    )
     if "train" not in recipe.tasks and (learns or isinstance(recipe.model, ScratchModelConfig)):
         source.fault(("tasks",), "needs a split `train`: the problems that stages learn from.", key=True)
     _check_stages(recipe, source)
@@ -93,6 +116,8 @@ def check(recipe: Recipe, source: Source) -> None:
             _check_evaluation(recipe, stage, i, source)
         if isinstance(stage, RolloutConfig):
             _check_rollout(recipe, stage, i, source)
+        if isinstance(stage, LabelsConfig | PairsConfig):
+            _check_labels(recipe, stage, ("stages", i), source)
         if isinstance(recipe.engine, HttpEngineConfig):
             _check_served(recipe, stage, i, source)
 
@@ -190,6 +215,31 @@ def _check_rollout(recipe: Recipe, stage: RolloutConfig, i: int, source: Source)
         source.fault(("stages", i, "samples"), text)
 
 
+def _check_labels(recipe: Recipe, stage: LabelsConfig | PairsConfig, path: Path, source: Source) -> None:
+    """Labels and pairs need chains that were verified, and trees of steps with the tokens of one tokenizer."""
+    if isinstance(stage, LabelsConfig) and isinstance(stage.source, SAMPLED) and stage.split not in recipe.tasks:
+        text = f"there is no split {stage.split!r} in tasks.{suggestion(stage.split, list(recipe.tasks))}"
+        source.fault((*path, "split") if "split" in stage.model_fields_set else path, text)
+    other = next((s for s in recipe.stages if s.name == getattr(stage.source, "of", None)), None)
+    if isinstance(other, RolloutConfig):
+        _check_trees(other, stage, path, source)
+    elif isinstance(stage, PairsConfig) and stage.policy is not None:
+        text = "`policy` is for pairs from a rollout stage; these chains have their tokens. Leave it out."
+        source.fault((*path, "policy"), text)
+
+
+def _check_trees(rollout: RolloutConfig, stage: LabelsConfig | PairsConfig, path: Path, source: Source) -> None:
+    if stage.policy != rollout.policy:
+        place = (*path, "policy") if stage.policy is not None else (*path, "source", "of")
+        source.fault(place, f"{rollout.name!r} searched with {rollout.policy!r}. Set `policy: {rollout.policy}`.")
+    if not rollout.verify:
+        text = f"the chains of {rollout.name!r} were not verified. Set `verify: true` there."
+        source.fault((*path, "source", "of"), text)
+    if isinstance(rollout.search, SelfRefineConfig):
+        text = f"the trees of {rollout.name!r} are of whole solutions, not of steps. Search by steps there."
+        source.fault((*path, "source", "of"), text)
+
+
 def _check_value_head(
     search: SearchConfig, path: Path, policies: list[str], recipe: Recipe, remedy: str, source: Source
 ) -> None:
@@ -236,6 +286,8 @@ def _check_served(recipe: Recipe, stage: Any, i: int, source: Source) -> None:
             _check_own_served(recipe, ("stages", i, "policy"), source)
     elif isinstance(stage, PpoConfig):
         searches = [(("search",), stage.search)]
+    elif isinstance(stage, LabelsConfig) and stage.policy == OWN:
+        _check_own_served(recipe, ("stages", i, "policy"), source)
     for place, search in searches:
         if search.models:
             text = f"an http engine serves one model, and this search also uses {', '.join(search.models)}."

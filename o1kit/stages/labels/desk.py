@@ -44,7 +44,6 @@ def record_of(
     )
 
 
-def end_record(state: State, start: State, mark: float, provenance: Provenance) -> LabelRecord:
-    """A chain sampled from `start` on, of which only the end is known."""
-    labels = [None] * (len(state.actions) - 1) + [mark]
-    return record_of(state, labels, mark > 0, len(state.token_ids) - len(start.token_ids), provenance)
+def end_record(state: State, mark: float, tokens: int, provenance: Provenance) -> LabelRecord:
+    """A finished chain of which only the end is known."""
+    return record_of(state, [None] * (len(state.actions) - 1) + [mark], mark > 0, tokens, provenance)

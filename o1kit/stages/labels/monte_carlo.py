@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 from o1kit.functional.keys import derive
 from o1kit.report.label_schema import LabelRecord, Provenance
@@ -15,11 +16,12 @@ class MonteCarlo:
     """Samples chains of a problem and labels each step by what its completions reach.
 
     The completions cost most of the tokens and end in verified answers, so they are records too, with one label at
-    their end.
+    their end. `stats` stays empty.
     """
 
     def __init__(self, config: MonteCarloLabelsConfig, desk: Desk) -> None:
         self.config, self.desk = config, desk
+        self.stats: Counter[str] = Counter()
         self.provenance = Provenance(
             source=config.kind,
             policy=desk.fingerprint,
@@ -46,14 +48,17 @@ class MonteCarlo:
 
     async def _chain(self, state: State, key: int, tokens: int) -> list[LabelRecord]:
         """The chain with a label for every step, then its completions, whose ends are known as well."""
+        if not self.config.completions:
+            return [end_record(state, await self.desk.mark(state), tokens, self.provenance)]
         prefixes = [State(state.problem, state.prompt_ids, state.actions[:k]) for k in range(1, len(state.actions))]
         tried = await asyncio.gather(*(self._try(prefix, derive(key, k)) for k, prefix in enumerate(prefixes)))
         last = await self.desk.mark(state)
         labels = [*(self._estimate(marks) for _, marks in tried), last]
         records = [record_of(state, labels, last > 0, tokens, self.provenance)]
         for prefix, (states, marks) in zip(prefixes, tried, strict=True):
-            found = zip(states, marks, strict=True)
-            records += [end_record(end, prefix, mark, self.provenance) for end, mark in found]
+            start = len(prefix.token_ids)
+            for end, mark in zip(states, marks, strict=True):
+                records.append(end_record(end, mark, len(end.token_ids) - start, self.provenance))
         return records
 
     async def _try(self, prefix: State, key: int) -> tuple[list[State], list[float]]:
