@@ -255,11 +255,6 @@ class MctsConfig(BudgetConfig):
             raise ValueError(
                 f"`expand: chain` makes a node of every step; with `unit: {self.unit.kind}` use `expand: step`"
             )
-        if self.unit.kind == "tokens" and self.leaf_value == "judge":
-            raise ValueError(
-                "a process reward model is trained at the ends of steps, and `unit: tokens` ends nodes anywhere: use "
-                "`leaf_value: confidence` or `value_head`, or `unit: {kind: step}`"
-            )
         if self.selection.kind == "gumbel":
             if self.root_noise > 0:
                 raise ValueError("Gumbel selection has its own noise: leave out `root_noise`")
@@ -293,11 +288,6 @@ class MctsConfig(BudgetConfig):
             return
         if self.num_children != type(self).model_fields["num_children"].default or self.root_children is not None:
             raise ValueError("typed actions say themselves how many children there are: leave the numbers out")
-        if self.leaf_value == "judge" and self.cuts_steps:
-            raise ValueError(
-                "a process reward model is trained at the ends of steps, and an action with `max_tokens` ends "
-                "anywhere: use `leaf_value: confidence` or `value_head`, or leave `max_tokens` out"
-            )
 
     @property
     def title(self) -> str:

@@ -7,8 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from o1kit.config import Config, Count, NonNegative, Positive, Probability, StageName
+from o1kit.functional.prompts import with_places
 from o1kit.protocols import Decoding
-from o1kit.search.self_refine.prompts import with_places
 from o1kit.stages.config import StageConfig
 
 Estimate = Literal["hard", "soft"]

@@ -6,9 +6,9 @@ import asyncio
 
 from o1kit.errors import DataError
 from o1kit.functional.preference import yes_share
+from o1kit.functional.prompts import fill
 from o1kit.protocols import Span
 from o1kit.report.label_schema import LabelRecord
-from o1kit.search.self_refine.prompts import fill
 from o1kit.stages.labels.config import JudgeLabelsConfig
 from o1kit.stages.labels.desk import Desk
 from o1kit.types import Problem
