@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from o1kit.models.config import HttpEngineConfig, ScratchModelConfig
+from o1kit.recipe.judges import TRAINED, check_asked, check_judge, check_reward, kinds_of, models
 from o1kit.recipe.schema import Recipe
 from o1kit.recipe.source import Path, Source
 from o1kit.registry import suggestion
-from o1kit.rewards.config import MixtureConfig, PrmRewardConfig
+from o1kit.rewards.config import JudgeConfig, RewardConfig
 from o1kit.search.config import BestOfNConfig, GreedyConfig, SearchConfig, SelfRefineConfig
 from o1kit.stages.dpo.config import DpoConfig, StagePairsConfig
 from o1kit.stages.evaluate.config import OWN, EvaluateConfig
@@ -56,19 +56,19 @@ def references(stage: Any) -> list[Reference]:
                 found.append(Reference(("pairs", "stage"), stage.pairs.stage, PAIRS))
             return found
         case PpoConfig():
-            found = [Reference(("policy",), stage.policy, POLICIES), *_reward_models(stage)]
+            found = [Reference(("policy",), stage.policy, POLICIES), *_rewards(stage.reward, ("reward",))]
             found += [Reference(("search",), name, POLICIES) for name in stage.search.models]
-            return found + ([Reference(("judge",), stage.judge, JUDGES)] if stage.judge is not None else [])
+            return found + _rewards(stage.judge, ("judge",))
         case EvaluateConfig():
             named = [(i, name) for i, name in enumerate(stage.policies) if name != OWN]
             found = [Reference(("policies", i), name, POLICIES, (OWN,)) for i, name in named]
             models = [(i, name) for i, search in enumerate(stage.searches) for name in search.models if name != OWN]
             found += [Reference(("searches", i), name, POLICIES, (OWN,)) for i, name in models]
-            return found + ([Reference(("judge",), stage.judge, JUDGES)] if stage.judge is not None else [])
+            return found + _rewards(stage.judge, ("judge",))
         case RolloutConfig():
             names = [("policy", stage.policy), *(("search", name) for name in stage.search.models)]
             found = [Reference((field,), name, POLICIES, (OWN,)) for field, name in names if name != OWN]
-            return found + ([Reference(("judge",), stage.judge, JUDGES)] if stage.judge is not None else [])
+            return found + _rewards(stage.judge, ("judge",))
     return []
 
 
@@ -89,13 +89,12 @@ def _label_references(stage: LabelsConfig | PairsConfig) -> list[Reference]:
     return found
 
 
-def _reward_models(stage: PpoConfig) -> Iterator[Reference]:
-    if isinstance(stage.reward, PrmRewardConfig):
-        yield Reference(("reward", "model"), stage.reward.model, JUDGES)
-    elif isinstance(stage.reward, MixtureConfig):
-        for i, part in enumerate(stage.reward.of):
-            if isinstance(part, PrmRewardConfig):
-                yield Reference(("reward", "of", i, "model"), part.model, JUDGES)
+def _rewards(config: JudgeConfig | RewardConfig | None, path: Path) -> list[Reference]:
+    """The reward models and the language models that a reward names."""
+    named = [(place, name, trained) for place, name, trained in models(config, path) if trained or name != OWN]
+    return [
+        Reference(place, name, JUDGES) if t else Reference(place, name, POLICIES, (OWN,)) for place, name, t in named
+    ]
 
 
 def check(recipe: Recipe, source: Source) -> None:
@@ -109,11 +108,13 @@ def check(recipe: Recipe, source: Source) -> None:
     _check_stages(recipe, source)
     for i, stage in enumerate(recipe.stages):
         if isinstance(stage, PpoConfig):
-            _check_search(stage.search, ("stages", i, "search"), stage.judge, source)
+            _check_search(stage.search, ("stages", i, "search"), stage.judge, recipe, source)
+            check_judge(stage.judge, ("stages", i, "judge"), recipe, source)
+            check_reward(stage.reward, ("stages", i, "reward"), recipe, source)
             if stage.search.hints:
                 text = "PPO needs the probability of every step from the chain alone, and hints do not stay in it."
                 source.fault(("stages", i, "search"), f"{text} Use `prefix`, or collect with a `rollout` stage.")
-            if stage.search.cuts_steps and list(_reward_models(stage)):
+            if stage.search.cuts_steps and set(kinds_of(stage.reward, recipe)) & set(TRAINED):
                 text = "the reward model is trained at the ends of steps, and this search ends actions anywhere."
                 source.fault(("stages", i, "reward"), f"{text} Reward with the verifier, or search by whole steps.")
             if stage.search.models:
@@ -179,10 +180,11 @@ def _choices(name: str, fitting: list[str], reference: Reference) -> str:
     return f" Add a stage of kind {' or '.join(reference.kinds)} before this one."
 
 
-def _check_search(search: SearchConfig, path: Path, judge: str | None, source: Source) -> None:
-    if search.judge == "prm" and judge is None:
+def _check_search(search: SearchConfig, path: Path, judge: JudgeConfig | None, recipe: Recipe, source: Source) -> None:
+    check_asked(search, path, judge, recipe, source)
+    if search.judge == "judge" and judge is None:
         text = f"{search.kind} needs a reward that judges steps. Set `judge` in this stage to the name of a prm stage"
-        source.fault(path, f"{text}{f', or {search.without_judge}' if search.without_judge else ''}.")
+        source.fault(path, f"{text} or to a section{f', or {search.without_judge}' if search.without_judge else ''}.")
     listed = search.diversity if isinstance(search, BestOfNConfig) else None
     if listed is not None and listed.temperatures and "temperature" in search.model_fields_set:
         text = "`diversity.temperatures` says how samples are drawn, so this temperature would not count."
@@ -194,22 +196,26 @@ def _check_evaluation(recipe: Recipe, stage: EvaluateConfig, i: int, source: Sou
         if split not in recipe.tasks:
             text = f"there is no split {split!r} in tasks.{suggestion(split, list(recipe.tasks))}"
             source.fault(("stages", i, "splits", j), text)
+    check_judge(stage.judge, ("stages", i, "judge"), recipe, source)
     for j, search in enumerate(stage.searches):
         path = ("stages", i, "searches", j)
-        _check_search(search, path, stage.judge, source)
+        _check_search(search, path, stage.judge, recipe, source)
         if search in stage.searches[:j]:
             source.fault(path, "the same search is listed twice. Remove one.")
         else:
             _check_names(stage, j, path, source)
-        remedy = f"Use `{search.judge_key}: prm`, or list it in another evaluation."
+        remedy = f"Use `{search.judge_key}: judge`, or list it in another evaluation."
         _check_value_head(search, path, stage.policies, recipe, remedy, source)
+    _check_value_judge(stage.judge, ("stages", i, "judge"), stage.policies, recipe, source)
 
 
 def _check_rollout(recipe: Recipe, stage: RolloutConfig, i: int, source: Source) -> None:
     path = ("stages", i, "search")
-    _check_search(stage.search, path, stage.judge, source)
-    remedy = f"Use `{stage.search.judge_key}: prm`, or the policy of a ppo stage."
+    _check_search(stage.search, path, stage.judge, recipe, source)
+    check_judge(stage.judge, ("stages", i, "judge"), recipe, source)
+    remedy = f"Use `{stage.search.judge_key}: judge`, or the policy of a ppo stage."
     _check_value_head(stage.search, path, [stage.policy], recipe, remedy, source)
+    _check_value_judge(stage.judge, ("stages", i, "judge"), [stage.policy], recipe, source)
     split = recipe.tasks.get(stage.split)
     if split is None:
         text = f"there is no split {stage.split!r} in tasks.{suggestion(stage.split, list(recipe.tasks))}"
@@ -250,14 +256,24 @@ def _check_trees(rollout: RolloutConfig, stage: LabelsConfig | PairsConfig, path
 def _check_value_head(
     search: SearchConfig, path: Path, policies: list[str], recipe: Recipe, remedy: str, source: Source
 ) -> None:
-    if search.judge != "value_head":
-        return
+    if search.judge == "value_head":
+        _check_heads((*path, search.judge_key), policies, recipe, remedy, source)
+
+
+def _check_value_judge(
+    judge: JudgeConfig | None, path: Path, policies: list[str], recipe: Recipe, source: Source
+) -> None:
+    if "value_head" in kinds_of(judge, recipe):
+        _check_heads(path, policies, recipe, "Use another kind, or the policy of a ppo stage.", source)
+
+
+def _check_heads(path: Path, policies: list[str], recipe: Recipe, remedy: str, source: Source) -> None:
     kinds = {other.name: other.kind for other in recipe.stages} | {OWN: "model"}
     without = [name for name in policies if kinds.get(name, "ppo") != "ppo"]
     if without:
         other = "is none" if without[0] == OWN else f"is of kind {kinds[without[0]]}"
         text = f"only ppo stages have a value head, and {without[0]!r} {other}."
-        source.fault((*path, search.judge_key), f"{text} {remedy}")
+        source.fault(path, f"{text} {remedy}")
 
 
 def _check_names(stage: EvaluateConfig, j: int, path: Path, source: Source) -> None:
@@ -300,9 +316,8 @@ def _check_served(recipe: Recipe, stage: Any, i: int, source: Source) -> None:
             text = f"an http engine serves one model, and this search also uses {', '.join(search.models)}."
             source.fault(("stages", i, *place), f"{text} Leave them out, or use `engine: {{kind: torch}}`.")
         if search.judge == "value_head":
-            text = (
-                f"a completions server has no value head. Use `{search.judge_key}: prm`, or `engine: {{kind: torch}}`."
-            )
+            text = "a completions server has no value head."
+            text += f" Use `{search.judge_key}: judge`, or `engine: {{kind: torch}}`."
             source.fault(("stages", i, *place, search.judge_key), text)
 
 

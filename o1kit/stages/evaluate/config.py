@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from o1kit.config import Probability, StageName
+from o1kit.rewards.config import JudgeConfig
 from o1kit.search.config import SearchConfig
 from o1kit.stages.config import StageConfig
 
@@ -24,8 +25,8 @@ class EvaluateConfig(StageConfig):
 
     With an `http` engine it is one: what the servers serve, be it the recipe's own model or a stage's folder.
     """
-    judge: StageName | None = None
-    """The `prm` stage that judges steps, for searches that need one."""
+    judge: JudgeConfig | None = None
+    """What judges steps, for searches that need it: the name of a `prm` stage, or a section."""
     searches: list[SearchConfig] = Field(min_length=1)
     """Searches to run with each policy. Searches that draw the same samples share them."""
     splits: list[str] = ["heldout"]

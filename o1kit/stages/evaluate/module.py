@@ -15,7 +15,8 @@ from o1kit.functional.statistics import bootstrap_interval
 from o1kit.protocols import Decoding, StageInputs
 from o1kit.report.results import Answer, ResultRow
 from o1kit.report.tree import tree_record
-from o1kit.rewards.judges import own_judge
+from o1kit.rewards.build import engines_of
+from o1kit.rewards.judges import guarded, own_judge
 from o1kit.rewards.pool import ScoringPool
 from o1kit.rewards.verifier import Verifier
 from o1kit.search.config import SearchConfig
@@ -23,9 +24,9 @@ from o1kit.search.journal import Journal
 from o1kit.search.journaled import JournaledPolicy
 from o1kit.search.tolerance import Tolerance
 from o1kit.stages.evaluate.config import EvaluateConfig
-from o1kit.stages.evaluate.shared import SharedSamples, SharedScores
+from o1kit.stages.evaluate.shared import SharedSamples, remembered
 from o1kit.stages.models import Models
-from o1kit.stages.searching import guarded, journals_of, label, mean_stats, origin_of, run_all
+from o1kit.stages.searching import journals_of, judge_name, label, mean_stats, origin_of, run_all
 from o1kit.tasks.suite import Suite
 from o1kit.types import Problem, SearchResult, Usage
 
@@ -48,25 +49,27 @@ class EvaluateModule(L.LightningModule):
         self.models.serve(self.config.policies[0], self.config.searches)
         self.tolerance = Tolerance(self.config.max_failed_judgements)
         self.journals = journals_of(inputs)
+        self.label = partial(label, judge=judge_name(inputs))
 
     def test_step(self, pair: tuple[str, str], batch_idx: int) -> None:
         """Evaluates one policy on one split with every search."""
         name, split = pair
-        titles = [label(config) for config in self.config.searches]
+        titles = [self.label(config) for config in self.config.searches]
         with self.journals.open(f"{batch_idx:05d}", policy=name, split=split, search=titles) as journal:
             self._evaluate(name, split, journal)
             pairs = len(self.config.policies) * len(self.config.splits)
             self.tolerance.check(end=batch_idx + 1 == pairs)
         self.tolerance.forget()
-        order = [name for c in self.config.searches for name in (label(c), c.bound)]
+        order = [name for c in self.config.searches for name in (self.label(c), c.bound)]
         self.rows.sort(key=lambda r: (self.config.policies.index(r.policy), order.index(r.search)))
 
     def _evaluate(self, name: str, split: str, journal: Journal) -> None:
-        policy, prm = self.models.policy(name), self.models.prm(self.config.judge)
+        policy = self.models.policy(name)
+        raw = self.models.judge(self.config.judge, policy, name)
         shared = SharedSamples(JournaledPolicy(policy, journal))
-        scores = SharedScores(guarded(prm, journal, self.tolerance, "prm")) if prm is not None else None
+        scores = remembered(guarded(raw, journal, self.tolerance, "judge")) if raw is not None else None
         problems = self.suite.problems(split)
-        engines = {"policy": policy.engine} | ({"prm": prm.engine} if prm is not None else {})
+        engines = {"policy": policy.engine} | {n: e for n, e in engines_of(raw).items() if e is not policy.engine}
         for config in sorted(self.config.searches, key=lambda c: -getattr(c, "num_samples", 0)):
             search: Any = registry.lookup("searches", config.kind)(config)
             own = own_judge(config, policy.engine)
@@ -78,7 +81,7 @@ class EvaluateModule(L.LightningModule):
                 result: SearchResult = await run(shared.start(problem), key=derive(self.inputs.seed, index))
                 return result
 
-            results = run_all(problems, work, label=f"{name} {split} {label(config)}")
+            results = run_all(problems, work, label=f"{name} {split} {self.label(config)}")
             rows = len(self.rows)
             self._measure(name, split, config, problems, results)
             spent = {who: engine.ledger.take().per_problem(len(problems)) for who, engine in engines.items()}
@@ -94,7 +97,7 @@ class EvaluateModule(L.LightningModule):
         marks = self.marks(problems, results)
         samples = len(marks[0])
         means = [sum(m) / len(m) for m in marks]
-        self._add_row(policy, split, label(config), problems, results, means, 1 / samples, oracle=config.oracle)
+        self._add_row(policy, split, self.label(config), problems, results, means, 1 / samples, oracle=config.oracle)
         if config.bound is not None:
             solved = [float(any(m)) for m in marks]
             self._add_row(policy, split, config.bound, problems, results, solved, 1.0, oracle=True)
