@@ -106,7 +106,7 @@ def _trained(config: str | TrainedSection, context: RewardContext) -> Any:
             f"{wanted}. Write `kind: {reading.kind}`."
         )
     own = None if same_tokens(context.policy.template.tokenizer, template.tokenizer) else template
-    chains = Chains(reading_ids(reading, template.tokenizer).mark, own)
+    chains = Chains(reading_ids(reading, template.tokenizer).mark, own, reading.surprise)
     if reading.kind == "prm":
         return PrmReward(engine, chains)
     if reading.kind == "orm":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from o1kit.engines.policy import PromptTemplate
 from o1kit.errors import RewardFailure
+from o1kit.functional.surprise import surprise, weighed
 from o1kit.models.reading import Marked, marked
 from o1kit.protocols import Engine
 from o1kit.rewards.base import account
@@ -20,10 +22,45 @@ class Chains:
             policy's chain never holds it.
         own: the model's tokenizer where it is not the policy's: prompt and steps are then spelt anew from their texts,
             and a finished chain ends with that tokenizer's end-of-text.
+        surprise: weights of the policy's surprise at its chain in the log-odds; empty if it is not read.
     """
 
-    def __init__(self, mark: int | None = None, own: PromptTemplate | None = None) -> None:
-        self.mark, self.own = mark, own
+    def __init__(
+        self, mark: int | None = None, own: PromptTemplate | None = None, surprise: Sequence[float] = ()
+    ) -> None:
+        self.mark, self.own, self.surprise = mark, own, surprise
+
+    async def each(self, engine: Engine, state: State) -> list[float]:
+        """The log-odds after each step.
+
+        Raises:
+            RewardFailure: the chain does not fit the model's context, or does not tell how probable its tokens were.
+        """
+        if not state.actions:
+            return []
+        raw = await read_at(engine, *self.read(state), state)
+        return [x + more for x, more in zip(raw, self._surprise(state), strict=True)]
+
+    async def last(self, engine: Engine, state: State) -> float:
+        """The log-odds after the last step, or after the prompt of a chain without steps.
+
+        Raises:
+            RewardFailure: as with `each`.
+        """
+        tokens, positions = self.read(state)
+        (raw,) = await read_at(engine, tokens, positions[-1:], state)
+        return raw + (self._surprise(state)[-1] if state.actions else 0.0)
+
+    def _surprise(self, state: State) -> list[float]:
+        if not self.surprise:
+            return [0.0] * len(state.actions)
+        logprobs = state.step_logprobs
+        if len(logprobs) != len(state.actions):
+            raise RewardFailure(
+                "the reward model reads how probable a chain's tokens were, and these chains do not tell. Sample with "
+                "an engine that reports log-probabilities, or train the reward model without `reading.surprise`"
+            )
+        return [weighed(features, self.surprise) for features in surprise(logprobs)]
 
     def read(self, state: State) -> Marked:
         """The chain, and where each step is read; for a chain without steps where its prompt ends."""

@@ -46,9 +46,7 @@ class HeadPairs(PairwiseReward):
         return sigmoid(one - other)
 
     async def _number(self, state: State) -> float:
-        tokens, positions = self.chains.read(state)
-        (raw,) = await read_at(self.engine, tokens, positions[-1:], state)
-        return raw
+        return await self.chains.last(self.engine, state)
 
 
 class AskedPairs(PairwiseReward):

@@ -7,7 +7,7 @@ from itertools import accumulate
 from o1kit.functional.preference import sigmoid
 from o1kit.protocols import Engine
 from o1kit.rewards.base import ChainReward, RewardBase, account
-from o1kit.rewards.chains import Chains, read_at
+from o1kit.rewards.chains import Chains
 from o1kit.types import Score, State
 
 
@@ -36,15 +36,11 @@ class PrmReward(RewardBase):
 
     async def score(self, state: State) -> Score:
         """The estimate after the last step (after the prompt for a chain without steps)."""
-        tokens, positions = self.chains.read(state)
-        (raw,) = await read_at(self.engine, tokens, positions[-1:], state)
-        return Score(sigmoid(raw), self.name)
+        return Score(sigmoid(await self.chains.last(self.engine, state)), self.name)
 
     async def step_scores(self, state: State) -> tuple[float, ...]:
         """The estimate after each step."""
-        if not state.actions:
-            return ()
-        return tuple(sigmoid(raw) for raw in await read_at(self.engine, *self.chains.read(state), state))
+        return tuple(map(sigmoid, await self.chains.each(self.engine, state)))
 
 
 class OrmReward(ChainReward):
@@ -57,9 +53,7 @@ class OrmReward(ChainReward):
 
     async def value(self, state: State) -> float:
         """The estimate after the last step."""
-        tokens, positions = self.chains.read(state)
-        (raw,) = await read_at(self.engine, tokens, positions[-1:], state)
-        return sigmoid(raw)
+        return sigmoid(await self.chains.last(self.engine, state))
 
 
 class ValueHeadReward(RewardBase):
