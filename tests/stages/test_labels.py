@@ -38,7 +38,7 @@ from tests.tiny import policy_of, problem, tiny
 
 ROWS = [{"question": f"{i}+1=?", "answer": "0123456789ab"[i % 12]} for i in range(10)]
 MONTE_CARLO = {"kind": "monte_carlo", "num_problems": 2, "chains": 2, "completions": 2}
-OMEGA = {"kind": "omega", "num_problems": 4, "rollouts": 5, "completions": 2, "num_iterations": 2, "length": 20.0}
+OMEGA = {"kind": "omega", "num_problems": 2, "rollouts": 4, "completions": 2, "num_iterations": 2, "length": 20.0}
 
 
 # ---- planted chains ----------------------------------------------------------------------------------------------
@@ -365,7 +365,7 @@ def sampled(section: dict[str, Any], seed: int = 5, **more: Any) -> list[LabelRe
         ("monte_carlo", "estimate", "hard"),
         ("monte_carlo", "temperature", 0.5),
         ("omega", "seed", 7),
-        ("omega", "num_problems", 2),
+        ("omega", "num_problems", 3),
         ("omega", "rollouts", 6),
         ("omega", "keep", "all"),
         ("omega", "completions", 3),
