@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from o1kit.artifacts import write_json
 from o1kit.engines.policy import PromptTemplate
+from o1kit.engines.spelling import spell_pair
 from o1kit.errors import DataError
 from o1kit.functional.dpo import chain_logprobs, shared_prefix
 from o1kit.functional.logprobs import token_logprobs
@@ -24,7 +25,6 @@ from o1kit.report.label_schema import PairRecord
 from o1kit.report.labels import read_pairs
 from o1kit.stages.dpo.config import DpoConfig
 from o1kit.stages.sequences import HELD_OUT, LengthBucketedBatches, held_out, pad
-from o1kit.stages.spelling import spell_pair
 from o1kit.tracking.progress import Progress
 
 REFERENCE = "reference.json"

@@ -10,13 +10,13 @@ from random import Random
 from typing import NamedTuple
 
 from o1kit.engines.policy import PromptTemplate
+from o1kit.engines.spelling import Spelling, spell_pair, spell_record
 from o1kit.errors import DataError
 from o1kit.functional.pairwise_prompt import comparison_prompt
 from o1kit.functional.surprise import Features, surprise
 from o1kit.models.reading import marked
 from o1kit.report.label_schema import LabelRecord, PairRecord
 from o1kit.stages.prm.config import ObjectiveConfig, OrmObjectiveConfig, PairwiseObjectiveConfig, PrmConfig
-from o1kit.stages.spelling import Spelling, spell_pair, spell_record
 from o1kit.types import Problem
 
 NOTHING: Features = (0.0, 0.0, 0.0)

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
 from o1kit.engines.policy import PromptTemplate
+from o1kit.engines.spelling import spell_record, spell_steps, split_steps
 from o1kit.errors import DataError
 from o1kit.models.tokenizer import build_char_tokenizer
 from o1kit.report.label_files import import_labels
@@ -18,7 +19,6 @@ from o1kit.report.label_schema import LabelRecord, Provenance
 from o1kit.stages.prm.config import PrmConfig
 from o1kit.stages.prm.data import collate
 from o1kit.stages.prm.examples import Builder
-from o1kit.stages.spelling import spell_record, spell_steps, split_steps
 from tests.tiny import tiny
 
 FROM = Provenance(source="test")
