@@ -28,7 +28,7 @@ class Bin(NamedTuple):
 
     low: float
     high: float
-    count: int
+    size: int
     predicted: float
     observed: float
 
@@ -112,15 +112,13 @@ def within_problem_auc(
 def reliability(probabilities: Sequence[float], labels: Sequence[float], bins: int = 10) -> list[Bin]:
     """The reliability table (Guo et al. 2017, arXiv 1706.04599): equally wide bins that hold any prediction, in order.
 
-    The mean of |predicted - observed|, weighted by `count`, is `expected_calibration_error`.
+    The mean of |predicted - observed|, weighted by `size`, is `expected_calibration_error`.
     """
     p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(labels, dtype=np.float64)
     index = np.minimum((p * bins).astype(int), bins - 1)
     rows = []
     for b in np.unique(index):
         inside = index == b
-        count = int(inside.sum())
-        rows.append(
-            Bin(float(b / bins), float((b + 1) / bins), count, float(p[inside].mean()), float(y[inside].mean()))
-        )
+        size = int(inside.sum())
+        rows.append(Bin(float(b / bins), float((b + 1) / bins), size, float(p[inside].mean()), float(y[inside].mean())))
     return rows

@@ -82,8 +82,8 @@ def test_the_reliability_table_is_scikit_learns_and_sums_to_the_calibration_erro
     observed, predicted = calibration_curve(Y, P, n_bins=10)
     assert [row.observed for row in rows] == pytest.approx(list(observed))
     assert [row.predicted for row in rows] == pytest.approx(list(predicted))
-    assert sum(row.count for row in rows) == 400
-    error = sum(row.count * abs(row.predicted - row.observed) for row in rows) / 400
+    assert sum(row.size for row in rows) == 400
+    error = sum(row.size * abs(row.predicted - row.observed) for row in rows) / 400
     assert error == pytest.approx(expected_calibration_error(list(P), list(Y.astype(float))))
     assert reliability([1.0], [1.0])[0][:3] == (0.9, 1.0, 1), "certainty is in the last bin"
     assert reliability([], []) == []
