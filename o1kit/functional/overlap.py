@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 SHORT = 8
 """Length of the n-grams of a text that has no longer ones."""
 COMMON_SHARE, COMMON_LEAST = 0.01, 10
-"""An n-gram in more than this share of the known texts, and in more than so many, is of a template: it tells nothing."""
+"""An n-gram in more than this share of the known texts, and in more than so many, is a template's: it tells nothing."""
+_SENTENCE_MARKS = re.compile(r"(?<!\d)[.,]|[.,](?!\d)|[;:!?\"'`\u2018-\u201f\u2026]")
 _WORDS = re.compile(r"\w+|[^\w\s]")
 _MULTIPLIER = 0x9E3779B97F4A7C15
 Hashes = NDArray[np.uint64]
@@ -33,12 +34,15 @@ class Match(NamedTuple):
     exact: bool
     """The very same text is known."""
     normalised: bool
-    """A text is known that differs in case, spacing and punctuation at most."""
+    """A text is known that differs in case, spacing and sentence marks at most."""
 
 
 def normalised(text: str) -> str:
-    """The words of a text in small letters, one blank between them, without punctuation; full-width forms made plain."""
-    return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
+    """A text without case, sentence marks and superfluous blanks, full-width forms made plain.
+
+    Signs that may be operators stay, and points and commas within numbers: 2 + 3 is not 2 - 3, and 3.5 not 35.
+    """
+    return " ".join(_SENTENCE_MARKS.sub(" ", unicodedata.normalize("NFKC", text).casefold()).split())
 
 
 def words(text: str) -> list[str]:

@@ -38,13 +38,13 @@ def test_shares_are_those_of_brute_force(n: int) -> None:
 
 
 def test_exact_and_normalised() -> None:
-    index = KnownTexts(["What is 2 + 3?", "Spell: sun"])
-    assert index.find("What is 2 + 3?")[2:] == (True, True)
-    assert index.find("what  IS ２ 3")[2:] == (False, True)
-    assert index.find("What is 2 - 3?")[2:] == (False, True), "punctuation is no difference here ..."
-    assert index.find("What is 2 - 3?").share == 0, "... but n-grams tell them apart"
-    assert index.find("What is 2 + 4?")[2:] == (False, False)
-    assert normalised("Ａ-b,  C!") == "a b c"
+    index = KnownTexts(["What is 2 + 3.5?", "Spell: sun"])
+    assert index.find("What is 2 + 3.5?")[2:] == (True, True)
+    assert index.find("what  IS: ２ + 3.5")[2:] == (False, True)
+    assert index.find("spell 'sun'.")[2:] == (False, True)
+    for other in ("What is 2 - 3.5?", "What is 2 + 35?", "What is 2 + 3?"):
+        assert index.find(other) == (0.0, None, False, False)
+    assert normalised("Ａ-b,  “C”! 1,000.") == "a-b c 1,000"
 
 
 def test_the_nearest_known_text_is_named() -> None:
