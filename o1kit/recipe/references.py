@@ -11,7 +11,7 @@ from o1kit.recipe.source import Path, Source
 from o1kit.registry import suggestion
 from o1kit.rewards.config import MixtureConfig, PrmRewardConfig
 from o1kit.search.config import BestOfNConfig, GreedyConfig, SearchConfig
-from o1kit.stages.evaluate.config import OWN, EvaluateConfig
+from o1kit.stages.evaluate.config import OWN, EvaluateConfig, StageLabelsConfig
 from o1kit.stages.ppo.config import PpoConfig
 from o1kit.stages.prm.config import PrmConfig
 from o1kit.stages.rollout.config import RolloutConfig
@@ -19,6 +19,7 @@ from o1kit.stages.sft.config import SftConfig
 
 POLICIES = ("sft", "ppo")
 JUDGES = ("prm",)
+LABELLERS = ("labels",)
 
 
 class Reference(NamedTuple):
@@ -47,6 +48,8 @@ def references(stage: Any) -> list[Reference]:
             found = [Reference(("policies", i), name, POLICIES, (OWN,)) for i, name in named]
             models = [(i, name) for i, search in enumerate(stage.searches) for name in search.models if name != OWN]
             found += [Reference(("searches", i), name, POLICIES, (OWN,)) for i, name in models]
+            if isinstance(stage.labels, StageLabelsConfig):
+                found.append(Reference(("labels", "stage"), stage.labels.stage, LABELLERS))
             return found + ([Reference(("judge",), stage.judge, JUDGES)] if stage.judge is not None else [])
         case RolloutConfig():
             names = [("policy", stage.policy), *(("search", name) for name in stage.search.models)]
@@ -156,15 +159,28 @@ def _check_evaluation(recipe: Recipe, stage: EvaluateConfig, i: int, source: Sou
         if split not in recipe.tasks:
             text = f"there is no split {split!r} in tasks.{suggestion(split, list(recipe.tasks))}"
             source.fault(("stages", i, "splits", j), text)
+    _check_baseline(stage, i, source)
     for j, search in enumerate(stage.searches):
         path = ("stages", i, "searches", j)
-        _check_search(search, path, stage.judge, source)
+        _check_search(search, path, stage.judge or stage.judge_folder, source)
         if search in stage.searches[:j]:
             source.fault(path, "the same search is listed twice. Remove one.")
         else:
             _check_names(stage, j, path, source)
         remedy = f"Use `{search.judge_key}: prm`, or list it in another evaluation."
         _check_value_head(search, path, stage.policies, recipe, remedy, source)
+
+
+def _check_baseline(stage: EvaluateConfig, i: int, source: Source) -> None:
+    """The row that others are compared with must be in the table, and be a result."""
+    base = stage.compare_to
+    if base is None:
+        return
+    titles = [_names(search)[0] for search in stage.searches if not search.oracle]
+    for key, name, known in (("policy", base.policy, stage.policies), ("search", base.search, titles)):
+        if name is not None and name not in known:
+            text = f"there is no {key} {name!r} in this evaluation that others could be compared with."
+            source.fault(("stages", i, "compare_to", key), f"{text}{suggestion(name, known)}")
 
 
 def _check_rollout(recipe: Recipe, stage: RolloutConfig, i: int, source: Source) -> None:
