@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, RootModel, model_validator
 
 from o1kit.config import Config, Probability
 
@@ -120,3 +120,7 @@ class OutputLine(Config):
 
 
 AnyLine = Annotated[HeaderLine | ProblemLine | ChainLine | OutputLine, Field(discriminator="kind")]
+
+
+class OutputFile(RootModel[AnyLine]):
+    """One line of a file of outputs: first the header, then problems, chains, and what the searches answered."""
