@@ -38,15 +38,13 @@ def detail_lines(results: Results) -> list[str]:
     wrong = [row for row in results.rows if row.extra.get("degeneration")]
     if wrong:
         names = list(wrong[0].extra["degeneration"])
-        body = [[row.policy, row.search, row.split, *_shares(row.extra["degeneration"], names)] for row in wrong]
+        body = [[row.policy, row.name, row.split, *_shares(row.extra["degeneration"], names)] for row in wrong]
         heads = [WRONG.get(name, name.replace("_", " ")) for name in names]
         lines += ["", "how chains went wrong (shares in %, means as they are)"]
         lines += aligned([["policy", "search", "split", *heads], *body], left=3)
     spread = [row for row in results.rows if row.seed_std is not None]
     if spread:
-        body = [
-            [r.policy, r.search, r.split, f"{100 * r.accuracy:.1f}", f"{100 * (r.seed_std or 0):.1f}"] for r in spread
-        ]
+        body = [[r.policy, r.name, r.split, _points(r.accuracy), _points(r.seed_std or 0)] for r in spread]
         lines += ["", f"from seed to seed, over {max(row.seeds for row in spread)} seeds (points)"]
         lines += aligned([["policy", "search", "split", "mean", "standard deviation"], *body], left=3)
     for overlap in results.overlaps:
@@ -144,9 +142,13 @@ def _wrong_lines(rows: Sequence[ResultRow]) -> list[str]:
         shares = worst.extra["degeneration"]
         told = [f"{100 * shares[name]:.1f} % {what}" for name, what in WRONG.items() if shares[name] >= NOTABLE]
         if told:
-            lines.append(f"chains of {policy}, {split}, at worst ({worst.search}): {', '.join(told)}")
+            lines.append(f"chains of {policy}, {split}, at worst ({worst.name}): {', '.join(told)}")
     return lines
 
 
 def _shares(found: Mapping[str, float], names: Iterable[str]) -> list[str]:
     return [f"{found[name]:.2f}" if name.startswith("mean_") else f"{100 * found[name]:.1f}" for name in names]
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:.1f}"

@@ -38,6 +38,11 @@ class ResultRow:
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Further figures, for example accuracy by task."""
 
+    @property
+    def name(self) -> str:
+        """What the row is called where people read it: it says `oracle` if the ground truth was used."""
+        return f"{self.search} (oracle)" if self.oracle and "oracle" not in self.search else self.search
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

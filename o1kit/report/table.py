@@ -22,8 +22,7 @@ def cells(results: Results) -> list[list[str]]:
     lines = []
     for policy, search in dict.fromkeys((row.policy, row.search) for row in results.rows):
         found = [results.find(policy, search, split) for split in splits]
-        oracle = any(row is not None and row.oracle for row in found)
-        name = f"{search} (oracle)" if oracle and "oracle" not in search else search
+        name = next((row.name for row in found if row is not None and row.oracle), search)
         tokens = [f"{row.tokens_per_problem:,.0f}" if row else "-" for row in found]
         lines.append([policy, name, *map(_accuracy, found), *tokens])
     return lines

@@ -152,8 +152,8 @@ class EvaluateModule(L.LightningModule):
             row = replace(found.row, extra={**found.row.extra, **extra})
             first = self.config.policies.index(cell.policy)
             self._placed.append(Placed((first, place, i), found._replace(row=row)))
-            self.log(f"eval/{row.search}/{where}", row.accuracy, batch_size=1)
-            self.log(f"eval/tokens_per_problem/{row.search}/{where}", row.tokens_per_problem, batch_size=1)
+            self.log(f"eval/{row.name}/{where}", row.accuracy, batch_size=1)
+            self.log(f"eval/tokens_per_problem/{row.name}/{where}", row.tokens_per_problem, batch_size=1)
         for name, value in wrong.items():
             self.log(f"eval/{name}/{cell.search}/{where}", value, batch_size=1)
 
