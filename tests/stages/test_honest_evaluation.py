@@ -20,6 +20,7 @@ from o1kit.report.output_schema import OutputLine
 from o1kit.report.table import print_report
 from o1kit.search.config import GreedyConfig
 from o1kit.search.sample import independent
+from o1kit.stages.evaluate.config import EvaluateConfig
 from o1kit.types import SearchResult, State
 from tests.stages.planted_answers import (
     BEST,
@@ -224,6 +225,14 @@ FLIPS: dict[str, dict[str, Any]] = {
     "labels": {"labels": {"kind": "file", "path": "labels.jsonl"}},
     "ask": {"ask": ["Problem 2 of lot 7: how many?"]},
 }
+
+
+ELSEWHERE = {"kind", "name", "judge_folder", "max_failed_judgements"}
+"""Not flipped here: names, `tests/stages/test_eval_command.py`, and `tests/stages/test_stopped_evaluation.py`."""
+
+
+def test_no_option_is_forgotten() -> None:
+    assert {option.split(".")[0] for option in FLIPS} == EvaluateConfig.model_fields.keys() - ELSEWHERE
 
 
 @pytest.mark.parametrize("option", FLIPS)
