@@ -16,8 +16,7 @@ from o1kit.protocols import Decoding, StageInputs
 from o1kit.report.results import Answer, ResultRow
 from o1kit.report.tree import tree_record
 from o1kit.rewards.judges import own_judge
-from o1kit.rewards.pool import ScoringPool
-from o1kit.rewards.verifier import Verifier
+from o1kit.rewards.verifier import Verifier, verifier_of
 from o1kit.search.config import SearchConfig
 from o1kit.search.journal import Journal
 from o1kit.search.journaled import JournaledPolicy
@@ -43,7 +42,7 @@ class EvaluateModule(L.LightningModule):
         self.rows: list[ResultRow] = []
         self.trees: list[dict[str, Any]] = []
         self.asked: list[Answer] = []
-        self._verifier = Verifier(suite, ScoringPool())
+        self._verifier = verifier_of(suite)
         self.models = Models(inputs, suite, lambda: self.device)
         self.models.serve(self.config.policies[0], self.config.searches)
         self.tolerance = Tolerance(self.config.max_failed_judgements)
