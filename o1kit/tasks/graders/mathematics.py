@@ -31,7 +31,7 @@ from o1kit.tasks.graders.grader import only_in_workers
 from o1kit.tasks.graders.numbers import Value, find_number, first_statement, same_value, tidy, whole_number
 from o1kit.types import GroundTruth
 
-MAX_CHARS, MAX_DEPTH = 500, 30
+MAX_CHARS, MAX_DEPTH = 500, 8
 """Length and depth of brackets beyond which a text is not parsed."""
 CLOSE_ENOUGH = Fraction(1, 10**6)
 """Share by which a decimal may differ from a fraction whose expansion does not end."""
@@ -41,7 +41,9 @@ _CHOICE = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _ANOTHER = re.compile(r"(?:or|and|,|/|&)\s*\(?[A-Ja-j]\b", re.IGNORECASE)
-_TOWER = re.compile(r"\^[^\^]*\^|\*\*[^*]*\*\*|(?:\^|\*\*)\s*[{(]*\s*-?[0-9]{4,}|[0-9]{4,}\s*!|!\s*!")
+_TOWER = re.compile(
+    r"(?:\^|\*\*)\s*[{(]*\s*-?[0-9]+\s*(?:\^|\*\*)|(?:\^|\*\*)\s*[{(]*\s*-?[0-9]{4,}|[0-9]{4,}\s*!|!\s*!"
+)
 _ENVIRONMENT = re.compile(r"\$|\\\(|\\\[")
 _TRAILING_WORDS = re.compile(r"(?:[\s,]+[a-z]{2,}(?![a-z(]))+[\s.]*$", re.IGNORECASE)
 _OPEN, _CLOSE = "([{", ")]}"
@@ -80,7 +82,7 @@ class MathGrader:
         if not text or _same_text(text, gold):
             return float(bool(text))
         if letter is not None:
-            return float(_letter_of(text) == letter)
+            return float(_letter_of(find_answer(answer, "final") or answer) == letter)
         if number is not None and (given := find_number(text)) is not None:
             return float(same_value(given, number, _tolerance(given, number)))
         if _costly(text):
@@ -112,7 +114,7 @@ def _same_text(left: str, right: str) -> bool:
 
 def _letter_of(text: str) -> str | None:
     """The letter of the one choice that an answer makes."""
-    match = _CHOICE.fullmatch(_inner(tidy(text)))
+    match = _CHOICE.fullmatch(_inner(tidy(text[:MAX_CHARS])))
     if match is None or _ANOTHER.match(match.group("rest") or ""):
         return None
     return match.group(1).upper()
