@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-from o1kit.errors import DataError
+from o1kit.errors import DataError, RecipeError
 from o1kit.recipe.loader import load_recipe
 from o1kit.recipe.schema import Recipe
 from o1kit.report.output_schema import OutputLine, ProblemLine
@@ -16,13 +16,11 @@ from o1kit.report.outputs import FILE as OUTPUTS
 from o1kit.report.outputs import Outputs, read_outputs
 from o1kit.report.results import FILE as RESULTS
 from o1kit.report.results import Comparison, ResultRow, Results, read_results, write_results
-from o1kit.rewards.pool import ScoringPool
-from o1kit.rewards.verifier import Verifier
+from o1kit.rewards.verifier import verifier_of
 from o1kit.search.config import SearchConfig
 from o1kit.stages.evaluate.comparing import between, compare
 from o1kit.stages.evaluate.config import EvaluateConfig
 from o1kit.stages.evaluate.measuring import Measured, measure
-from o1kit.stages.evaluate.stage import graders_of
 from o1kit.stages.evaluate.storing import Cell
 from o1kit.stages.searching import label
 from o1kit.tasks.suite import Suite, build_suite
@@ -84,12 +82,13 @@ def rescore(folder: Path, overrides: Sequence[str] = (), recipe_directory: Path 
 
     Raises:
         DataError: the outputs are damaged, or the problems are not those of the run any more.
-        RecipeError: the recipe cannot be read, or holds no such stage.
+        RecipeError: the recipe cannot be read, or finds answers in another way.
     """
     outputs, before = read_outputs(folder / OUTPUTS), read_results(folder / RESULTS)
-    recipe = load_recipe(folder.parent / "recipe.json", overrides)
+    recipe = _recipe(folder, overrides)
     config = _section(recipe, outputs.header.stage, folder)
-    suite = build_suite(recipe.tasks, recipe.seed, recipe_directory or Path(outputs.header.recipe_directory))
+    directory = recipe_directory or Path(outputs.header.recipe_directory)
+    suite = build_suite(recipe.tasks, recipe.seed, directory, recipe.grading)
     _check_problems(suite, outputs.problems.values())
     verdicts = _grade(suite, outputs)
     lines = [_graded(line, verdicts) for line in outputs.lines]
@@ -103,7 +102,7 @@ def rescore(folder: Path, overrides: Sequence[str] = (), recipe_directory: Path 
     after = replace(
         before,
         rows=tuple(one.row for one in measured),
-        about=replace(before.about, o1kit=version("o1kit"), graders=graders_of(suite)),
+        about=replace(before.about, o1kit=version("o1kit"), graders=suite.graders()),
         comparisons=tuple(compare(measured, config.compare_to, config.policies)),
     )
     write_results(folder / RESCORED, after)
@@ -141,6 +140,17 @@ def plain_cells(outputs: Outputs, rows: Sequence[ResultRow]) -> dict[tuple[str, 
     }
 
 
+def _recipe(folder: Path, overrides: Sequence[str]) -> Recipe:
+    path = folder.parent / "recipe.json"
+    before, now = load_recipe(path), load_recipe(path, overrides)
+    if before.grading.answer_rule != now.grading.answer_rule:
+        raise RecipeError(
+            f"grading.answer_rule: the stored answers were found by the rule {before.grading.answer_rule!r}, and "
+            "searches have chosen between them. Grade them by other graders, or evaluate again with the new rule."
+        )
+    return now
+
+
 def _section(recipe: Recipe, name: str, folder: Path) -> EvaluateConfig:
     found = next((s for s in recipe.stages if isinstance(s, EvaluateConfig) and s.name == name), None)
     if found is None:
@@ -165,9 +175,9 @@ def _grade(suite: Suite, outputs: Outputs) -> dict[tuple[str, str | None], Score
     """A verdict for each different answer to each problem."""
     wanted = list(dict.fromkeys((line.problem, answer) for line in outputs.lines for answer in line.answers))
     asked = {line.id: Problem(line.id, line.task, line.prompt) for line in outputs.problems.values()}
-    with ScoringPool() as pool:
-        pairs = [(suite.truth(asked[name]), answer) for name, answer in wanted]
-        scores = Verifier(suite, pool).score_answers(pairs)
+    verifier = verifier_of(suite)
+    with verifier.pool:
+        scores = verifier.score_answers([(suite.truth(asked[name]), answer) for name, answer in wanted])
     return dict(zip(wanted, scores, strict=True))
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from o1kit.cli import main
-from o1kit.errors import DataError
-from o1kit.report.results import read_results
+from o1kit.errors import DataError, RecipeError
+from o1kit.report.results import Results, read_results
 from o1kit.rescoring import RESCORED, compare_runs, rescore, stage_folder
 from tests.stages.planted_answers import COUNT, Evaluated, evaluate
 
@@ -61,6 +61,26 @@ def test_answers_are_not_held_against_other_problems(run: Path) -> None:
     with pytest.raises(DataError, match="heldout/heldout/4 is not what it was"):
         rescore(run / "evaluate", recipe_directory=run)
     assert rescore(run / "evaluate").changes == (), "the recipe's own folder still has the old ones"
+
+
+def test_answers_found_by_another_rule_need_another_evaluation(run: Path) -> None:
+    with pytest.raises(RecipeError, match="found by the rule 'stated'"):
+        rescore(run / "evaluate", ["grading.answer_rule=final"])
+
+
+def test_a_grader_that_is_more_tolerant(run: Path) -> None:
+    """The secret is off by one now: wrong for `exact`, near enough for `numeric` with a tolerance."""
+    path = run / "heldout.jsonl"
+    path.write_text(path.read_text().replace("4711", "4712"))
+    grader = "tasks.heldout.sources[0].grader={kind: numeric, absolute: 1.5}"
+    exact, near = (rescore(run / "evaluate", more, run).after for more in ([], [grader]))
+    assert {row.accuracy for row in exact.rows} == {0.0}
+    assert [row.accuracy for row in near.rows] == [row.accuracy for row in read_before(run).rows]
+    assert near.about.graders["heldout"].startswith("numeric")
+
+
+def read_before(run: Path) -> Results:
+    return read_results(run / "evaluate" / "results.json")
 
 
 def test_the_outputs_are_found(run: Path, tmp_path: Path) -> None:

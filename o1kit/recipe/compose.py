@@ -23,6 +23,7 @@ NUM_PROBLEMS = 100
 LONE = {"sample": "num_samples", "best_of_n": "num_samples", "mcts": "num_simulations", "beam": "num_beams"}
 """What a lone number after the kind of a search means: `sample:8`."""
 TRAIN = "train"
+RECIPES = (".yaml", ".yml")
 _PAIR = re.compile(r"^[A-Za-z_][A-Za-z0-9_.]*=")
 
 
@@ -48,8 +49,12 @@ def compose(wanted: Wanted) -> dict[str, Any]:
         DataError: a file of problems cannot be read.
     """
     splits: dict[str, Any] = {}
+    grading: dict[str, Any] = {}
     evaluated: list[str] = []
     for text in wanted.tasks:
+        path = Path(text.partition(":")[0])
+        if path.suffix in RECIPES:
+            grading |= load_recipe(path).grading.model_dump(mode="json", exclude_defaults=True)
         for name, split, measured in _splits(text, wanted.num_problems):
             if name in splits and splits[name] != split:
                 raise RecipeError(f"--tasks {text}: there is already a split {name!r}. Evaluate them one by one.")
@@ -72,6 +77,7 @@ def compose(wanted: Wanted) -> dict[str, Any]:
         "seed": wanted.seed,
         "model": {"kind": "hf", "source": str(found.resolve()) if found.exists() else wanted.model},
         "tasks": splits,
+        **({"grading": grading} if grading else {}),
         **({"engine": _options(wanted.engine, "--engine")} if wanted.engine else {}),
         "stages": [stage],
         "tracking": {"wandb": {"mode": "disabled"}},
@@ -107,7 +113,7 @@ def _splits(text: str, count: int | None) -> Iterator[tuple[str, dict[str, Any],
     """Name and section of each split that the words name, and whether it is evaluated."""
     name, _, rest = text.partition(":")
     path = Path(name)
-    if path.suffix in (".yaml", ".yml"):
+    if path.suffix in RECIPES:
         yield from _recipe_splits(path, [part for part in rest.split(",") if part], count)
     elif path.suffix in (".jsonl", ".json"):
         source = {"kind": "jsonl", "path": str(path.resolve()), **_options(_parts(rest), f"--tasks {text}")}

@@ -16,6 +16,7 @@ from o1kit.stages.ppo.config import PpoConfig
 from o1kit.stages.prm.config import PrmConfig
 from o1kit.stages.rollout.config import RolloutConfig
 from o1kit.stages.sft.config import SftConfig
+from o1kit.tasks.graders.config import PythonConfig
 
 POLICIES = ("sft", "ppo")
 JUDGES = ("prm",)
@@ -70,6 +71,7 @@ def _reward_models(stage: PpoConfig) -> Iterator[Reference]:
 def check(recipe: Recipe, source: Source) -> None:
     """Adds a fault for everything that does not fit together."""
     _check_model(recipe, source)
+    _check_grading(recipe, source)
     learns = any(not isinstance(stage, EvaluateConfig | RolloutConfig) for stage in recipe.stages)
     if "train" not in recipe.tasks and (learns or isinstance(recipe.model, ScratchModelConfig)):
         source.fault(("tasks",), "needs a split `train`: the problems that stages learn from.", key=True)
@@ -105,6 +107,24 @@ def _check_model(recipe: Recipe, source: Source) -> None:
         divisors = [n for n in range(1, model.num_heads + 1) if model.num_heads % n == 0]
         choice = ", ".join(map(str, divisors))
         source.fault(("model", "num_kv_heads"), f"must divide num_heads ({model.num_heads}). Choose one of: {choice}.")
+
+
+def _check_grading(recipe: Recipe, source: Source) -> None:
+    """Programs as answers: they must be found whole, and end before the process that judges them is killed."""
+    for split, section in recipe.tasks.items():
+        for i, config in enumerate(section.sources):
+            grader = getattr(config, "grader", None)
+            if not isinstance(grader, PythonConfig):
+                continue
+            path = ("tasks", split, "sources", i, "grader")
+            if recipe.grading.answer_rule not in ("code", "whole"):
+                text = f"a program is not found by `grading.answer_rule: {recipe.grading.answer_rule}`."
+                source.fault(path, f"{text} Use `code`, or `whole` where other answers are found by their graders.")
+            if grader.timeout_s >= recipe.grading.timeout_s:
+                text = f"must be below grading.timeout_s ({recipe.grading.timeout_s:g}), got {grader.timeout_s:g}."
+                source.fault(
+                    (*path, "timeout_s"), f"{text} Raise that, so that a slow program is wrong and no failure."
+                )
 
 
 def _check_stages(recipe: Recipe, source: Source) -> None:

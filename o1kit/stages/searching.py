@@ -14,8 +14,7 @@ from o1kit.models.config import HttpEngineConfig, TorchEngineConfig
 from o1kit.models.language_model import LanguageModel
 from o1kit.protocols import StageInputs, StepReward
 from o1kit.report.tree import Origin
-from o1kit.rewards.pool import ScoringPool
-from o1kit.rewards.verifier import Verifier
+from o1kit.rewards.verifier import Verifier, verifier_of
 from o1kit.search.config import SearchConfig
 from o1kit.search.journal import Journal, Journals
 from o1kit.search.journaled import JournaledReward
@@ -60,7 +59,7 @@ def build_served(
 
 def build_verifier(suite: Suite, policy: LanguagePolicy) -> Verifier:
     """The tasks' own scorers in worker processes, which start with the first answer."""
-    return Verifier(suite, ScoringPool(), policy.answer)
+    return verifier_of(suite, policy.answer)
 
 
 def label(config: SearchConfig) -> str:

@@ -96,9 +96,13 @@ class PlantedJudge:
 
 
 @cache
-def shared_pool() -> ScoringPool:
-    """One pool for all evaluations of a test process: its workers take a moment to start."""
+def _pool() -> ScoringPool:
     return ScoringPool(num_workers=1)
+
+
+def shared_pool(*options: object) -> ScoringPool:
+    """One pool for all evaluations of a test process: its workers take a moment to start."""
+    return _pool()
 
 
 def write_problems(folder: Path) -> None:
@@ -144,7 +148,7 @@ def evaluate(folder: Path, patch: pytest.MonkeyPatch, judge: PlantedJudge | None
     policies = {"sft": PlantedPolicy(), "ppo": PlantedPolicy(1.3)}
     patch.setattr(Models, "policy", lambda self, name: policies[name])
     patch.setattr(Models, "prm", lambda self, name: (judge or PlantedJudge()) if name else None)
-    patch.setattr("o1kit.stages.evaluate.module.ScoringPool", shared_pool)
+    patch.setattr("o1kit.rewards.verifier.ScoringPool", shared_pool)
     recipe = recipe_of(**section)
     (folder / "recipe.json").write_text(recipe.model_dump_json())
     artifacts = {name: Artifact(name, name, folder / name, "x") for name in ("sft", "prm", "ppo")}

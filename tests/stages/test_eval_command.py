@@ -23,7 +23,7 @@ WORDS = ["--search", "greedy", "--search", "best_of_n:num_samples=3,select=best"
 
 @pytest.fixture(autouse=True)
 def one_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("o1kit.stages.evaluate.module.ScoringPool", shared_pool)
+    monkeypatch.setattr("o1kit.rewards.verifier.ScoringPool", shared_pool)
 
 
 @pytest.fixture(scope="module")

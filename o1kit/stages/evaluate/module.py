@@ -16,8 +16,7 @@ from o1kit.report.output_schema import OutputLine
 from o1kit.report.results import Answer, ResultRow
 from o1kit.report.tree import tree_record
 from o1kit.rewards.judges import own_judge
-from o1kit.rewards.pool import ScoringPool
-from o1kit.rewards.verifier import Verifier
+from o1kit.rewards.verifier import Verifier, verifier_of
 from o1kit.search.config import GreedyConfig, SearchConfig
 from o1kit.search.journal import Journal
 from o1kit.search.journaled import JournaledPolicy
@@ -56,7 +55,7 @@ class EvaluateModule(L.LightningModule):
         self.asked: list[Answer] = []
         self.reward: dict[str, Any] = {}
         self._placed: list[Placed] = []
-        self._verifier = Verifier(suite, ScoringPool())
+        self._verifier = verifier_of(suite)
         self.models = Models(inputs, suite, lambda: self.device)
         self.models.serve(self.config.policies[0], self.config.searches)
         self.tolerance = Tolerance(self.config.max_failed_judgements)

@@ -20,7 +20,6 @@ from o1kit.stages.evaluate.data import EvaluateData
 from o1kit.stages.evaluate.module import EvaluateModule
 from o1kit.stages.evaluate.overlaps import overlaps
 from o1kit.stages.start import suite_of
-from o1kit.tasks.suite import Suite
 
 JUDGE = "judge_folder"
 """Stands for the folder of a reward model among the stages that the evaluation is built from."""
@@ -81,10 +80,4 @@ def about_of(module: EvaluateModule) -> About:
     inputs, config = module.inputs, module.config
     judge = config.judge_folder or config.judge or ""
     stage, seeds = config.name, config.seeds
-    return About(version("o1kit"), inputs.fingerprint, stage, inputs.seed, seeds, graders_of(module.suite), judge)
-
-
-def graders_of(suite: Suite) -> dict[str, str]:
-    """What judges the answers of each kind of problem, with its version, as far as the suite tells."""
-    tell = getattr(suite, "graders", None)
-    return dict(tell()) if tell is not None else {}
+    return About(version("o1kit"), inputs.fingerprint, stage, inputs.seed, seeds, module.suite.graders(), judge)
