@@ -19,7 +19,7 @@ from o1kit.protocols import Artifact, StageInputs
 from o1kit.recipe.schema import Recipe
 from o1kit.search.config import BestOfNConfig, MctsConfig, SampleConfig
 from o1kit.stages.evaluate.module import EvaluateModule, label
-from o1kit.stages.evaluate.shared import SharedSamples, SharedScores
+from o1kit.stages.evaluate.shared import SharedSamples, remembered
 from o1kit.stages.searching import run_all
 from o1kit.stages.start import suite_of
 from o1kit.types import SearchResult
@@ -40,9 +40,10 @@ class Bench:
         inputs = StageInputs(config, recipe, recipe_directory, run, artifacts, recipe.seed)
         self.module = EvaluateModule(inputs, suite_of(inputs))
         self.problems = self.module.suite.problems(split)
-        self.policy = SharedSamples(self.module.models.policy(policy))
-        prm = self.module.models.prm(config.judge)
-        self.judge = SharedScores(prm) if prm is not None else None
+        searching = self.module.models.policy(policy)
+        self.policy = SharedSamples(searching)
+        judge = self.module.models.judge(config.judge, searching, policy)
+        self.judge = remembered(judge) if judge is not None else None
 
     def measure(self, config: Any) -> tuple[list[float], float]:
         """Each problem's mark and the tokens generated per problem."""

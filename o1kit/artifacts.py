@@ -29,6 +29,8 @@ CHECKPOINTS = "checkpoints"
 """Subfolder of what a killed stage continues from; it goes once the stage is done, and is no part of the artifact."""
 FORMAT = 1
 DEFAULT_FREE_MB = 500
+DATA = ("labels.jsonl", "pairs.jsonl", "trees.jsonl", "chains.jsonl")
+"""Files of stages without weights that other stages are built on."""
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -148,12 +150,16 @@ def read_artifact(directory: Path) -> Artifact | None:
 
 
 def digest(directory: Path) -> str:
-    """One hash over the weights of a finished stage: stages built on it compare it to notice a new version."""
+    """One hash over the weights of a finished stage, or over the data that it has made instead.
+
+    Stages built on it compare it to notice a new version.
+    """
     done = read_done(directory)
     if done is None:
         return ""
-    weights = sorted((name, entry["sha256"]) for name, entry in done["files"].items() if name.endswith(".safetensors"))
-    return hashlib.sha256(json.dumps(weights).encode()).hexdigest()
+    hashes = {name: entry["sha256"] for name, entry in done["files"].items()}
+    made = sorted(item for item in hashes.items() if item[0].endswith(".safetensors") or item[0] in DATA)
+    return hashlib.sha256(json.dumps(made).encode()).hexdigest()
 
 
 def sha256_of(file: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from o1kit.ledger import Ledger
 from o1kit.types import Account, Action, Completion, GroundTruth, Problem, Score, SearchResult, State
@@ -157,6 +157,15 @@ class StepReward(Reward, Protocol):
 
     async def step_scores(self, state: State) -> tuple[float, ...]:
         """One value in [0, 1] for each action: how good the chain was after it."""
+        ...
+
+
+@runtime_checkable
+class RankingReward(StepReward, Protocol):
+    """A reward whose word is relative: it also says which of two chains is better."""
+
+    async def prefer(self, first: State, second: State) -> float | None:
+        """The probability that the first is better; None where it could not say."""
         ...
 
 

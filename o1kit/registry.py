@@ -12,6 +12,8 @@ from o1kit.errors import EnvironmentFailure, RecipeError
 BUILTIN: dict[str, dict[str, str]] = {
     "stages": {
         "sft": "o1kit.stages.sft.stage:SftStage",
+        "labels": "o1kit.stages.labels.stage:LabelsStage",
+        "pairs": "o1kit.stages.pairs.stage:PairsStage",
         "prm": "o1kit.stages.prm.stage:PrmStage",
         "ppo": "o1kit.stages.ppo.stage:PpoStage",
         "rollout": "o1kit.stages.rollout.stage:RolloutStage",

@@ -17,12 +17,10 @@ from o1kit.report.outputs import Outputs, read_outputs
 from o1kit.report.results import FILE as RESULTS
 from o1kit.report.results import Comparison, ResultRow, Results, read_results, write_results
 from o1kit.rewards.verifier import verifier_of
-from o1kit.search.config import SearchConfig
 from o1kit.stages.evaluate.comparing import between, compare
 from o1kit.stages.evaluate.config import EvaluateConfig
 from o1kit.stages.evaluate.measuring import Measured, measure
 from o1kit.stages.evaluate.storing import Cell
-from o1kit.stages.searching import label
 from o1kit.tasks.suite import Suite, build_suite
 from o1kit.types import Problem, Score
 
@@ -190,14 +188,15 @@ def _measured(outputs: Outputs, config: EvaluateConfig, before: Results) -> list
     """All rows anew, in the order of the old ones; what does not follow from the outputs is taken over."""
     cells: dict[Cell, list[list[OutputLine]]] = {}
     for line in outputs.lines:
-        cell = Cell(line.policy, line.search, line.split, line.oracle, _search(config, line.search).bound is None)
+        decides = config.searches[line.place].bound is None
+        cell = Cell(line.policy, line.search, line.split, line.place, line.oracle, decides)
         runs = cells.setdefault(cell, [])
         runs += [[] for _ in range(line.seed + 1 - len(runs))]
         runs[line.seed].append(line)
     tasks = {name: problem.task for name, problem in outputs.problems.items()}
     found: dict[tuple[str, str, str], Measured] = {}
     for cell, runs in cells.items():
-        for one in measure(cell, _search(config, cell.search), runs, tasks, config.pass_at):
+        for one in measure(cell, config.searches[cell.place], runs, tasks, config.pass_at):
             found[one.row.policy, one.row.search, one.row.split] = one
     measured = []
     for row in before.rows:
@@ -205,8 +204,3 @@ def _measured(outputs: Outputs, config: EvaluateConfig, before: Results) -> list
         kept = {name: value for name, value in row.extra.items() if name not in _OF_OUTPUTS}
         measured.append(new._replace(row=replace(new.row, extra={**kept, **new.row.extra})))
     return measured
-
-
-def _search(config: EvaluateConfig, title: str) -> SearchConfig:
-    """The section of a search by its name in the table."""
-    return next(search for search in config.searches if title in (label(search), f"{label(search)} oracle"))

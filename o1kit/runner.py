@@ -142,7 +142,10 @@ class _Run:
     def data(self) -> dict[str, str]:
         """Hashes of the files that problems are read from: what they hold decides what is trained."""
         paths = {s.path for split in self.plan.recipe.tasks.values() for s in split.sources if s.kind == "jsonl"}
-        files = {path: self.recipe_directory / path for path in sorted(paths)}
+        return self._hashes(sorted(paths))
+
+    def _hashes(self, paths: Sequence[str]) -> dict[str, str]:
+        files = {path: self.recipe_directory / path for path in paths}
         return {path: sha256_of(file) if file.is_file() else "" for path, file in files.items()}
 
     @cached_property
@@ -176,7 +179,12 @@ class _Run:
     def _identity(self, stage: PlannedStage) -> dict[str, Any]:
         """What makes a stage's folder the right one: its fingerprint, and the very weights it was built on."""
         inputs = {name: digest(self.finished[name].directory) for name in stage.inputs}
-        return {"fingerprint": stage.fingerprint, "inputs": inputs, "data": self.data}
+        return {"fingerprint": stage.fingerprint, "inputs": inputs, "data": self.data | self._files(stage)}
+
+    def _files(self, stage: PlannedStage) -> dict[str, str]:
+        """Hash of the file that a stage's own source reads, if it does."""
+        path = getattr(getattr(stage.config, "source", None), "path", None)
+        return self._hashes([path]) if path is not None else {}
 
     def _current(self, stage: PlannedStage, directory: Path) -> bool:
         done = read_done(directory) or {}

@@ -37,6 +37,7 @@ RECIPE: dict[str, Any] = {
             "name": "prm",
             "policy": "sft",
             "labels": {"kind": "monte_carlo", "num_problems": 10, "chains": 2, "completions": 1},
+            "one_sided": "train",  # its policy has hardly learned anything
             "steps": 3,
             "batch_size": 4,
         },

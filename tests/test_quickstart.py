@@ -28,6 +28,7 @@ REDUCED = {
     "stages.sft.checkpoint_every": 10,
     "stages.prm.labels.num_problems": 12,
     "stages.prm.steps": 5,
+    "stages.prm.one_sided": "train",
     "stages.ppo.iterations": 2,
     "stages.ppo.problems_per_iteration": 6,
     "stages.ppo.batch_size": 16,
@@ -76,8 +77,8 @@ def test_every_stage_leaves_its_files(finished: tuple[Path, str]) -> None:
     for stage in STAGES[:3]:
         assert (folder / stage / "model.safetensors").is_file()
         assert not (folder / stage / "checkpoints").exists()
-    for stage in ("prm", "ppo"):
-        lines = (folder / stage / "rollouts.jsonl").read_text().splitlines()
+    for file in ("prm/labels.jsonl", "ppo/rollouts.jsonl"):
+        lines = (folder / file).read_text().splitlines()
         assert lines and all(json.loads(line) for line in lines)
     assert list((folder / "wandb").rglob("*.wandb")), "offline W&B data"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from o1kit.functional.answers import AnswerRule, find_answer
 from o1kit.protocols import Decoding, Engine, Sampling, Span
-from o1kit.types import Account, Action, Completion, Problem, State
+from o1kit.types import Account, Action, Completion, Phase, Problem, State
 
 DELIMITER = "\n"
 """A step ends with the token that holds this."""
@@ -59,7 +59,10 @@ class PromptTemplate:
 
 
 class LanguagePolicy:
-    """Steps from an engine. `key` arguments make every draw reproducible, whatever else is sampled with it."""
+    """Steps from an engine. `key` arguments make every draw reproducible, whatever else is sampled with it.
+
+    One that `judges` charges what it samples to the phase `score`.
+    """
 
     def __init__(
         self,
@@ -67,11 +70,16 @@ class LanguagePolicy:
         template: PromptTemplate,
         max_tokens: int = 512,
         others: Callable[[str], LanguagePolicy] | None = None,
+        *,
+        judges: bool = False,
     ) -> None:
         self.engine = engine
         self.template = template
         self.max_tokens = max_tokens
+        self.alternatives = 0
+        """At least so many alternatives are reported with every sample, whatever is asked for."""
         self._others = others
+        self._judges = judges
 
     def start(self, problem: Problem) -> State:
         """The state before the first step."""
@@ -82,12 +90,12 @@ class LanguagePolicy:
     ) -> list[Action]:
         """`n` next steps, each up to a step delimiter, the span's own limit, or the end of the chain."""
         most = min(span.max_tokens, self.max_tokens) if span.max_tokens else self.max_tokens
-        sampling = Sampling(key, decoding, most, frozenset() if span.max_tokens else self.template.step_ids)
+        sampling = Sampling(key, self._told(decoding), most, frozenset() if span.max_tokens else self.template.step_ids)
         given = tuple(self.template.encode(span.prefix))
         prompt = (*state.token_ids, *self.template.encode(span.hint), *given)
         if len(prompt) > len(state.token_ids) and len(prompt) >= self.engine.context_length:
             return [Action("", Completion((), (), "context"))] * n  # what is put in leaves no room: the chain ends
-        completions = await self.engine.sample(prompt, n, sampling, Account(state.problem.id, "expand"))
+        completions = await self.engine.sample(prompt, n, sampling, self._account(state, "expand"))
         if most < self.max_tokens:  # cut for the span's sake, not because there was no more room
             completions = [replace(c, finish="step") if c.finish == "length" else c for c in completions]
         completions = [_with_given(c, given) for c in completions]
@@ -98,9 +106,8 @@ class LanguagePolicy:
         self, state: State, n: int, *, key: int, decoding: Decoding = Decoding(), first: int = 0
     ) -> list[State]:
         """`n` chains that continue the state to their end."""
-        account = Account(state.problem.id, "simulate")
-        sampling = Sampling(key, decoding, self.max_tokens, first=first)
-        completions = await self.engine.sample(state.token_ids, n, sampling, account)
+        sampling = Sampling(key, self._told(decoding), self.max_tokens, first=first)
+        completions = await self.engine.sample(state.token_ids, n, sampling, self._account(state, "simulate"))
         return [State(state.problem, state.prompt_ids, state.actions + self.split(c)) for c in completions]
 
     def named(self, model: str) -> LanguagePolicy:
@@ -117,6 +124,12 @@ class LanguagePolicy:
             return None
         # Decoded as a whole: actions may end inside a word or a character, and decode otherwise on their own.
         return self.template.answer(self.template.decode(state.token_ids[len(state.prompt_ids) :]))
+
+    def _told(self, decoding: Decoding) -> Decoding:
+        return replace(decoding, alternatives=max(decoding.alternatives, self.alternatives))
+
+    def _account(self, state: State, phase: Phase) -> Account:
+        return Account(state.problem.id, "score" if self._judges else phase)
 
     def _said(self, before: Sequence[int], token_ids: Sequence[int]) -> str:
         """What tokens add to the text of the tokens before them."""

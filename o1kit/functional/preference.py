@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-YES, NO = frozenset({"y", "ye", "yes"}), frozenset({"n", "no"})
-"""What a token may be, in lower case, that begins the word."""
+_AROUND = " \t\r\n\"'*`.,:"
+"""What may stand around a word."""
 
 
 def bradley_terry(first: float, second: float) -> float:
@@ -27,15 +27,31 @@ def symmetrised(forward: float | None, backward: float | None) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def yes_share(alternatives: Iterable[tuple[str, float]]) -> float | None:
-    """P(Yes) / (P(Yes) + P(No)) from texts of next tokens with their log-probabilities (nats).
+def label_share(alternatives: Iterable[tuple[str, float]], good: str, bad: str) -> float | None:
+    """P(good) / (P(good) + P(bad)) from texts of next tokens with their log-probabilities (nats).
 
     Case, spaces and quotes around a text do not matter, and a part that begins the word counts as the word; None where
     neither word is among them.
     """
+    for_it, against = _beginnings(good), _beginnings(bad)
     yes = no = 0.0
     for text, logprob in alternatives:
-        word = text.strip(" \t\r\n\"'*`.,:").casefold()
-        yes += math.exp(logprob) if word in YES else 0.0
-        no += math.exp(logprob) if word in NO else 0.0
+        word = text.strip(_AROUND).casefold()
+        yes += math.exp(logprob) if word in for_it and word not in against else 0.0
+        no += math.exp(logprob) if word in against and word not in for_it else 0.0
     return yes / (yes + no) if yes + no > 0 else None
+
+
+def yes_share(alternatives: Iterable[tuple[str, float]]) -> float | None:
+    """P(Yes) / (P(Yes) + P(No)); see `label_share`."""
+    return label_share(alternatives, "Yes", "No")
+
+
+def _beginnings(word: str) -> frozenset[str]:
+    plain = word.strip(_AROUND).casefold()
+    return frozenset(plain[:n] for n in range(1, len(plain) + 1))
+
+
+def sigmoid(x: float) -> float:
+    """1 / (1 + exp(-x)), without overflow."""
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))

@@ -1,7 +1,8 @@
-"""How well step labels are predicted: what a reward model knows, apart from what a search makes of it. Plain floats."""
+"""How good judgements of steps and of chains are. Plain floats and numpy."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
@@ -13,18 +14,23 @@ NO_ERROR = -1
 """Place of the first error in a chain without any, as ProcessBench writes it."""
 
 
-class ProcessBench(NamedTuple):
-    """F1 as ProcessBench defines it, and the two accuracies that it is the harmonic mean of."""
+class WithinAuc(NamedTuple):
+    """Mean AUC within problems, and over how many; None where no problem has both kinds of chains."""
 
-    f1: float
-    on_wrong: float
-    """Share of the chains with an error whose first one is found at its place."""
-    on_right: float
-    """Share of the chains without an error in which none is seen."""
+    auc: float | None
+    problems: int
+
+
+class ProcessBench(NamedTuple):
+    """Accuracies of finding the first error, and of finding none; None where there are no such chains."""
+
+    f1: float | None
+    error_accuracy: float | None
+    correct_accuracy: float | None
 
 
 class Bin(NamedTuple):
-    """Predictions of one range [low, high): how many, their mean, and the mean of their labels."""
+    """One bar of a reliability diagram: how often what was said with a probability in [low, high) came true."""
 
     low: float
     high: float
@@ -33,92 +39,75 @@ class Bin(NamedTuple):
     observed: float
 
 
-def first_error(probabilities: Sequence[float], threshold: float = 0.5) -> int:
-    """Index of the first step that is likelier bad than the threshold allows (p < threshold); `NO_ERROR` for none."""
-    return next((i for i, p in enumerate(probabilities) if p < threshold), NO_ERROR)
+def within_auc(scores: Sequence[float], labels: Sequence[bool], problems: Sequence[Hashable]) -> WithinAuc:
+    """The AUC among the chains of each problem that has right and wrong ones, averaged over those problems.
+
+    Unlike the AUC over all chains it is 1/2 for a model that knows only how hard a problem is.
+    """
+    members: dict[Hashable, list[int]] = defaultdict(list)
+    for i, problem in enumerate(problems):
+        members[problem].append(i)
+    mixed = [own for own in members.values() if 0 < sum(bool(labels[i]) for i in own) < len(own)]
+    found = [roc_auc([scores[i] for i in own], [labels[i] for i in own]) for own in mixed]
+    return WithinAuc(sum(found) / len(found) if found else None, len(found))
+
+
+def step_accuracy(scores: Sequence[float], labels: Sequence[float], threshold: float = 0.5) -> float:
+    """Share of steps on whose side of the threshold score and label agree; 0 for no steps."""
+    agree = [(score >= threshold) == (label >= threshold) for score, label in zip(scores, labels, strict=True)]
+    return sum(agree) / max(len(agree), 1)
+
+
+def first_error(values: Sequence[float], threshold: float = 0.5) -> int:
+    """Number of the first step below the threshold, from 0; -1 if none is."""
+    return next((i for i, value in enumerate(values) if value < threshold), NO_ERROR)
+
+
+def process_bench(
+    scores: Sequence[Sequence[float]], labels: Sequence[Sequence[float]], threshold: float = 0.5
+) -> ProcessBench:
+    """F1 of ProcessBench (arXiv 2412.06559) from the values of every step of each chain.
+
+    A chain with an error counts when exactly its first wrong step is the first one judged wrong; one without, when no
+    step is judged wrong. F1 is the harmonic mean of both accuracies, and 0 when one of them is.
+    """
+    return process_bench_f1([first_error(chain) for chain in labels], [first_error(c, threshold) for c in scores])
 
 
 def process_bench_f1(first_errors_true: Sequence[int], first_errors_predicted: Sequence[int]) -> ProcessBench:
-    """Harmonic mean of the accuracies on chains with and without an error (ProcessBench, arXiv 2412.06559).
-
-    One index a chain, `NO_ERROR` for a chain without an error. An index counts only if it is exactly the true one.
-
-    Raises:
-        ValueError: there are no chains of one of the two kinds, so one accuracy is not defined.
-    """
+    """The same from the places of first errors, one a chain; `NO_ERROR` for a chain without one."""
     hits: dict[bool, list[bool]] = {True: [], False: []}
-    for true, predicted in zip(first_errors_true, first_errors_predicted, strict=True):
-        hits[true == NO_ERROR].append(true == predicted)
-    if not hits[True] or not hits[False]:
-        raise ValueError("ProcessBench's F1 needs chains with an error and chains without one")
-    right, wrong = (sum(hits[kind]) / len(hits[kind]) for kind in (True, False))
-    total = right + wrong
-    return ProcessBench(2 * right * wrong / total if total else 0.0, wrong, right)
+    for wanted, found in zip(first_errors_true, first_errors_predicted, strict=True):
+        hits[wanted != NO_ERROR].append(found == wanted)
+    error, correct = (sum(h) / len(h) if h else None for h in (hits[True], hits[False]))
+    if error is None or correct is None:
+        return ProcessBench(None, error, correct)
+    return ProcessBench(2 * error * correct / (error + correct) if error + correct else 0.0, error, correct)
 
 
-def best_threshold(first_errors_true: Sequence[int], probabilities: Sequence[Sequence[float]]) -> float:
+def best_threshold(first_errors_true: Sequence[int], scores: Sequence[Sequence[float]]) -> float:
     """The threshold with the best F1 of these chains, to be used on others; the one nearest to 1/2 among equals.
 
-    Looks half-way between all neighbouring probabilities, at most at 200 places.
-
-    Raises:
-        ValueError: there are no chains with an error, or none without.
+    Looks half-way between neighbouring scores, at most at 200 places.
     """
-    seen = np.unique([p for chain in probabilities for p in chain])
+    seen = np.unique([score for chain in scores for score in chain])
     places = np.concatenate([[0.5], (seen[:-1] + seen[1:]) / 2])
     if len(places) > 200:
         places = np.concatenate([[0.5], np.quantile(places, np.linspace(0, 1, 199))])
 
     def quality(threshold: float) -> tuple[float, float]:
-        found = [first_error(chain, threshold) for chain in probabilities]
-        return process_bench_f1(first_errors_true, found).f1, -abs(threshold - 0.5)
+        found = [first_error(chain, threshold) for chain in scores]
+        return process_bench_f1(first_errors_true, found).f1 or 0.0, -abs(threshold - 0.5)
 
     return float(max((float(place) for place in places), key=quality))
 
 
-def step_accuracy(probabilities: Sequence[float], labels: Sequence[float], threshold: float = 0.5) -> float:
-    """Share of steps on the same side as their label: p >= threshold against label >= 1/2.
-
-    Raises:
-        ValueError: there are no steps.
-    """
-    if not labels:
-        raise ValueError("accuracy needs at least one step")
-    pairs = zip(probabilities, labels, strict=True)
-    return sum((p >= threshold) == (label >= 0.5) for p, label in pairs) / len(labels)
-
-
-def within_problem_auc(
-    problems: Sequence[Hashable], scores: Sequence[float], labels: Sequence[bool]
-) -> tuple[float, int]:
-    """Mean over problems of the AUC within one problem, and how many problems have both classes.
-
-    A search chooses among chains of one problem: knowing which problems are easy raises the plain AUC, and helps it
-    nowhere. Each problem counts the same.
-
-    Raises:
-        ValueError: no problem has both classes.
-    """
-    groups: dict[Hashable, list[int]] = {}
-    for i, problem in enumerate(problems):
-        groups.setdefault(problem, []).append(i)
-    mixed = [g for g in groups.values() if len({bool(labels[i]) for i in g}) == 2]
-    if not mixed:
-        raise ValueError("AUC within a problem needs a problem with both classes")
-    found = [roc_auc([scores[i] for i in g], [bool(labels[i]) for i in g]) for g in mixed]
-    return sum(found) / len(found), len(found)
-
-
 def reliability(probabilities: Sequence[float], labels: Sequence[float], bins: int = 10) -> list[Bin]:
-    """The reliability table (Guo et al. 2017, arXiv 1706.04599): equally wide bins that hold any prediction, in order.
+    """The filled ones of equally wide bins of probability, each with its mean prediction and its observed rate.
 
-    The mean of |predicted - observed|, weighted by `size`, is `expected_calibration_error`.
+    The gaps |predicted - observed|, weighted by the sizes, add up to the expected calibration error (Guo et al. 2017).
     """
     p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(labels, dtype=np.float64)
     index = np.minimum((p * bins).astype(int), bins - 1)
-    rows = []
-    for b in np.unique(index):
-        inside = index == b
-        size = int(inside.sum())
-        rows.append(Bin(float(b / bins), float((b + 1) / bins), size, float(p[inside].mean()), float(y[inside].mean())))
-    return rows
+    found = [(int(b), index == b) for b in np.unique(index)]
+    return [Bin(b / bins, (b + 1) / bins, int(m.sum()), float(p[m].mean()), float(y[m].mean())) for b, m in found]

@@ -29,6 +29,8 @@ class LanguageModel(nn.Module):
         self.head: nn.Linear | None = None
         self.label_ids: tuple[int, int] | None = None
         """Good and bad label token of a reward model that is read off the language-model head."""
+        self.calibration = (1.0, 0.0)
+        """Scale and bias of the log-odds of the label tokens."""
         if head:
             self.add_head()
 
@@ -86,10 +88,11 @@ class LanguageModel(nn.Module):
         return tuple(getattr(self.decoder.config, name, None) for name in names)
 
     def head_logits(self, hidden: Tensor) -> Tensor:
-        """Raw outputs of the head, one for each hidden state; with label tokens log P(good) - log P(bad)."""
+        """Raw outputs of the head, one a hidden state; with label tokens log P(good) - log P(bad), calibrated."""
         if self.label_ids is not None:
             pair = self.logits(hidden)[..., list(self.label_ids)]
-            return pair[..., 0] - pair[..., 1]
+            scale, bias = self.calibration
+            return (pair[..., 0] - pair[..., 1]) * scale + bias
         if self.head is None:
             raise RuntimeError("this model has no scalar head")
         return cast(Tensor, self.head(hidden.float())).squeeze(-1)

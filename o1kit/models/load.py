@@ -108,9 +108,10 @@ def load_directory(
         model.add_head()
         assert model.head is not None
         model.head.load_state_dict(load_file(head))
-    good, bad, _ = reading_ids(read_reading(Path(source)), tokenizer)
+    reading = read_reading(Path(source))
+    good, bad, _ = reading_ids(reading, tokenizer)
     if good is not None and bad is not None:
-        model.label_ids = (good, bad)
+        model.label_ids, model.calibration = (good, bad), (reading.scale, reading.bias)
     return model, tokenizer
 
 

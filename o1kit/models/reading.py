@@ -6,10 +6,11 @@ label token against a bad one. Both are read *at* a position: at the last token 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from o1kit.artifacts import write_json
 from o1kit.config import Config
@@ -33,6 +34,10 @@ class Reading(Config):
     """With `tokens`: the label of a bad one; one token."""
     mark: str = ""
     """Text after each step where the step is read; one token. Empty: the last token of the step itself."""
+    scale: Annotated[float, Field(gt=0.0)] = 1.0
+    """With `tokens`: what the log-odds are multiplied by, from calibration."""
+    bias: float = 0.0
+    """With `tokens`: what is then added."""
 
     @model_validator(mode="after")
     def _labels_belong_to_tokens(self) -> Self:
@@ -40,6 +45,8 @@ class Reading(Config):
             raise ValueError("`good` and `bad` are needed with `by: tokens`, and only there")
         if self.good and self.good == self.bad:
             raise ValueError("`good` and `bad` must be different tokens")
+        if self.by == "head" and (self.scale, self.bias) != (1.0, 0.0):
+            raise ValueError("`scale` and `bias` belong to `by: tokens`; a head holds its own")
         return self
 
 
@@ -62,6 +69,25 @@ def reading_ids(reading: Reading, tokenizer: Any) -> ReadingIds:
     if len(set(found)) < len(found):
         raise DataError(f"label tokens and mark must be different tokens, this tokenizer gives the ids {found}.")
     return ids
+
+
+class Marked(NamedTuple):
+    """A chain as a reward model reads it, and the position at which each step is read."""
+
+    token_ids: tuple[int, ...]
+    positions: tuple[int, ...]
+
+
+def marked(prompt: Sequence[int], steps: Sequence[Sequence[int]], mark: int | None) -> Marked:
+    """Prompt and steps as one sequence, with the mark after every step; read at the marks.
+
+    Without a mark a step is read at its last token (one without tokens where the step before it is).
+    """
+    tokens, positions = list(prompt), []
+    for step in steps:
+        tokens += step if mark is None else [*step, mark]
+        positions.append(len(tokens) - 1)
+    return Marked(tuple(tokens), tuple(positions))
 
 
 def _single(text: str, name: str, tokenizer: Any) -> int | None:

@@ -28,6 +28,7 @@ def explain(error: ValidationError, model: type[BaseModel], source: Source) -> N
         elif kind in ("union_tag_invalid", "literal_error"):
             tag = kind == "union_tag_invalid"
             choices = _QUOTED.findall(str(context.get("expected_tags" if tag else "expected", "")))
+            choices = [choice for choice in choices if not choice.startswith("[")]
             value = context.get("tag") if tag else item["input"]
             where = (*path, "kind") if tag else path
             hint = suggestion(str(value), choices) if choices else f" Expected {context.get('expected')}."
@@ -50,7 +51,7 @@ def written_path(loc: tuple[int | str, ...], data: Any) -> Path:
         if isinstance(data, dict) and not tagged and isinstance(part, str) and (default or data.get("kind") == part):
             tagged = True
             continue
-        if part == "[key]":
+        if part in ("[key]", "[name]"):
             continue
         path.append(part)
         data = _child(data, part)

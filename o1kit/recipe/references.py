@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from o1kit.models.config import HttpEngineConfig, ScratchModelConfig
+from o1kit.recipe.judges import TRAINED, check_asked, check_judge, check_reward, kinds_of, models
 from o1kit.recipe.schema import Recipe
 from o1kit.recipe.source import Path, Source
 from o1kit.registry import suggestion
-from o1kit.rewards.config import MixtureConfig, PrmRewardConfig
-from o1kit.search.config import BestOfNConfig, GreedyConfig, SearchConfig
-from o1kit.stages.evaluate.config import OWN, EvaluateConfig, StageLabelsConfig
+from o1kit.rewards.config import JudgeConfig, RewardConfig
+from o1kit.search.config import BestOfNConfig, GreedyConfig, SearchConfig, SelfRefineConfig
+from o1kit.stages.evaluate.config import OWN, EvaluateConfig
+from o1kit.stages.labels.config import SAMPLED, ConsensusLabelsConfig, JudgeLabelsConfig, LabelsConfig, TreeLabelsConfig
+from o1kit.stages.pairs.config import OutcomePairsConfig, PairsConfig, StepPairsConfig, TreePairsConfig
 from o1kit.stages.ppo.config import PpoConfig
-from o1kit.stages.prm.config import PrmConfig
+from o1kit.stages.prm.config import PrmConfig, StageLabelsConfig
 from o1kit.stages.rollout.config import RolloutConfig
 from o1kit.stages.sft.config import SftConfig
 from o1kit.tasks.graders.config import PythonConfig
 
-POLICIES = ("sft", "ppo")
+POLICIES = ("sft", "ppo", "dpo")
 JUDGES = ("prm",)
-LABELLERS = ("labels",)
+LABELS = ("labels",)
+PAIRS = ("labels", "pairs")
 
 
 class Reference(NamedTuple):
@@ -38,51 +41,77 @@ def references(stage: Any) -> list[Reference]:
     match stage:
         case SftConfig(policy=str(policy)):
             return [Reference(("policy",), policy, POLICIES)]
+        case LabelsConfig() | PairsConfig():
+            return _label_references(stage)
         case PrmConfig():
-            return [Reference(("policy",), stage.policy, POLICIES)]
+            found = [Reference(("policy",), stage.policy, POLICIES)]
+            if isinstance(stage.labels, StageLabelsConfig):
+                kinds = PAIRS if stage.objective.kind == "pairwise" else LABELS
+                found.append(Reference(("labels", "stage"), stage.labels.stage, kinds))
+            return found
         case PpoConfig():
-            found = [Reference(("policy",), stage.policy, POLICIES), *_reward_models(stage)]
+            found = [Reference(("policy",), stage.policy, POLICIES), *_rewards(stage.reward, ("reward",))]
             found += [Reference(("search",), name, POLICIES) for name in stage.search.models]
-            return found + ([Reference(("judge",), stage.judge, JUDGES)] if stage.judge is not None else [])
+            return found + _rewards(stage.judge, ("judge",))
         case EvaluateConfig():
             named = [(i, name) for i, name in enumerate(stage.policies) if name != OWN]
             found = [Reference(("policies", i), name, POLICIES, (OWN,)) for i, name in named]
             models = [(i, name) for i, search in enumerate(stage.searches) for name in search.models if name != OWN]
             found += [Reference(("searches", i), name, POLICIES, (OWN,)) for i, name in models]
             if isinstance(stage.labels, StageLabelsConfig):
-                found.append(Reference(("labels", "stage"), stage.labels.stage, LABELLERS))
-            return found + ([Reference(("judge",), stage.judge, JUDGES)] if stage.judge is not None else [])
+                found.append(Reference(("labels", "stage"), stage.labels.stage, LABELS))
+            return found + _rewards(stage.judge, ("judge",))
         case RolloutConfig():
             names = [("policy", stage.policy), *(("search", name) for name in stage.search.models)]
             found = [Reference((field,), name, POLICIES, (OWN,)) for field, name in names if name != OWN]
-            return found + ([Reference(("judge",), stage.judge, JUDGES)] if stage.judge is not None else [])
+            return found + _rewards(stage.judge, ("judge",))
     return []
 
 
-def _reward_models(stage: PpoConfig) -> Iterator[Reference]:
-    if isinstance(stage.reward, PrmRewardConfig):
-        yield Reference(("reward", "model"), stage.reward.model, JUDGES)
-    elif isinstance(stage.reward, MixtureConfig):
-        for i, part in enumerate(stage.reward.of):
-            if isinstance(part, PrmRewardConfig):
-                yield Reference(("reward", "of", i, "model"), part.model, JUDGES)
+def _label_references(stage: LabelsConfig | PairsConfig) -> list[Reference]:
+    """The policy and the stages that labels or pairs are made from."""
+    found: list[Reference] = []
+    if stage.policy is not None and stage.policy != OWN:
+        found.append(Reference(("policy",), stage.policy, POLICIES, (OWN,)))
+    match stage.source:
+        case ConsensusLabelsConfig(of=names):
+            found += [Reference(("source", "of", i), name, ("labels",)) for i, name in enumerate(names)]
+        case TreeLabelsConfig(of=name) | TreePairsConfig(of=name):
+            found.append(Reference(("source", "of"), name, ("rollout",)))
+        case OutcomePairsConfig(of=name):
+            found.append(Reference(("source", "of"), name, ("labels", "rollout")))
+        case JudgeLabelsConfig(of=name) | StepPairsConfig(of=name):
+            found.append(Reference(("source", "of"), name, ("labels",)))
+    return found
+
+
+def _rewards(config: JudgeConfig | RewardConfig | None, path: Path) -> list[Reference]:
+    """The reward models and the language models that a reward names."""
+    named = [(place, name, trained) for place, name, trained in models(config, path) if trained or name != OWN]
+    return [
+        Reference(place, name, JUDGES) if t else Reference(place, name, POLICIES, (OWN,)) for place, name, t in named
+    ]
 
 
 def check(recipe: Recipe, source: Source) -> None:
     """Adds a fault for everything that does not fit together."""
     _check_model(recipe, source)
     _check_grading(recipe, source)
-    learns = any(not isinstance(stage, EvaluateConfig | RolloutConfig) for stage in recipe.stages)
+    learns = any(
+        not isinstance(stage, EvaluateConfig | RolloutConfig | LabelsConfig | PairsConfig) for stage in recipe.stages
+    )
     if "train" not in recipe.tasks and (learns or isinstance(recipe.model, ScratchModelConfig)):
         source.fault(("tasks",), "needs a split `train`: the problems that stages learn from.", key=True)
     _check_stages(recipe, source)
     for i, stage in enumerate(recipe.stages):
         if isinstance(stage, PpoConfig):
-            _check_search(stage.search, ("stages", i, "search"), stage.judge, source)
+            _check_search(stage.search, ("stages", i, "search"), stage.judge, recipe, source)
+            check_judge(stage.judge, ("stages", i, "judge"), recipe, source)
+            check_reward(stage.reward, ("stages", i, "reward"), recipe, source)
             if stage.search.hints:
                 text = "PPO needs the probability of every step from the chain alone, and hints do not stay in it."
                 source.fault(("stages", i, "search"), f"{text} Use `prefix`, or collect with a `rollout` stage.")
-            if stage.search.cuts_steps and list(_reward_models(stage)):
+            if stage.search.cuts_steps and set(kinds_of(stage.reward, recipe)) & set(TRAINED):
                 text = "the reward model is trained at the ends of steps, and this search ends actions anywhere."
                 source.fault(("stages", i, "reward"), f"{text} Reward with the verifier, or search by whole steps.")
             if stage.search.models:
@@ -92,6 +121,8 @@ def check(recipe: Recipe, source: Source) -> None:
             _check_evaluation(recipe, stage, i, source)
         if isinstance(stage, RolloutConfig):
             _check_rollout(recipe, stage, i, source)
+        if isinstance(stage, LabelsConfig | PairsConfig):
+            _check_labels(recipe, stage, ("stages", i), source)
         if isinstance(recipe.engine, HttpEngineConfig):
             _check_served(recipe, stage, i, source)
 
@@ -164,10 +195,11 @@ def _choices(name: str, fitting: list[str], reference: Reference) -> str:
     return f" Add a stage of kind {' or '.join(reference.kinds)} before this one."
 
 
-def _check_search(search: SearchConfig, path: Path, judge: str | None, source: Source) -> None:
-    if search.judge == "prm" and judge is None:
+def _check_search(search: SearchConfig, path: Path, judge: JudgeConfig | None, recipe: Recipe, source: Source) -> None:
+    check_asked(search, path, judge, recipe, source)
+    if search.judge == "judge" and judge is None:
         text = f"{search.kind} needs a reward that judges steps. Set `judge` in this stage to the name of a prm stage"
-        source.fault(path, f"{text}{f', or {search.without_judge}' if search.without_judge else ''}.")
+        source.fault(path, f"{text} or to a section{f', or {search.without_judge}' if search.without_judge else ''}.")
     listed = search.diversity if isinstance(search, BestOfNConfig) else None
     if listed is not None and listed.temperatures and "temperature" in search.model_fields_set:
         text = "`diversity.temperatures` says how samples are drawn, so this temperature would not count."
@@ -179,23 +211,25 @@ def _check_evaluation(recipe: Recipe, stage: EvaluateConfig, i: int, source: Sou
         if split not in recipe.tasks:
             text = f"there is no split {split!r} in tasks.{suggestion(split, list(recipe.tasks))}"
             source.fault(("stages", i, "splits", j), text)
-    _check_baseline(stage, i, source)
+    check_judge(stage.judge, ("stages", i, "judge"), recipe, source)
+    _check_baseline(recipe, stage, i, source)
     for j, search in enumerate(stage.searches):
         path = ("stages", i, "searches", j)
-        _check_search(search, path, stage.judge or stage.judge_folder, source)
+        _check_search(search, path, stage.judge or stage.judge_folder, recipe, source)
         if search in stage.searches[:j]:
             source.fault(path, "the same search is listed twice. Remove one.")
         else:
             _check_names(stage, j, path, source)
-        remedy = f"Use `{search.judge_key}: prm`, or list it in another evaluation."
+        remedy = f"Use `{search.judge_key}: judge`, or list it in another evaluation."
         _check_value_head(search, path, stage.policies, recipe, remedy, source)
+    _check_value_judge(stage.judge, ("stages", i, "judge"), stage.policies, recipe, source)
 
 
-def _check_baseline(stage: EvaluateConfig, i: int, source: Source) -> None:
+def _check_baseline(recipe: Recipe, stage: EvaluateConfig, i: int, source: Source) -> None:
     """The row that others are compared with must be in the table, and be a result."""
     base = stage.compare_to
-    if base is None:
-        return
+    if base is None or stage.judge_folder is not None or kinds_of(stage.judge, recipe) not in ([], ["prm"]):
+        return  # another judge's kind becomes part of what searches are called
     titles = [_names(search)[0] for search in stage.searches if not search.oracle]
     for key, name, known in (("policy", base.policy, stage.policies), ("search", base.search, titles)):
         if name is not None and name not in known:
@@ -205,9 +239,11 @@ def _check_baseline(stage: EvaluateConfig, i: int, source: Source) -> None:
 
 def _check_rollout(recipe: Recipe, stage: RolloutConfig, i: int, source: Source) -> None:
     path = ("stages", i, "search")
-    _check_search(stage.search, path, stage.judge, source)
-    remedy = f"Use `{stage.search.judge_key}: prm`, or the policy of a ppo stage."
+    _check_search(stage.search, path, stage.judge, recipe, source)
+    check_judge(stage.judge, ("stages", i, "judge"), recipe, source)
+    remedy = f"Use `{stage.search.judge_key}: judge`, or the policy of a ppo stage."
     _check_value_head(stage.search, path, [stage.policy], recipe, remedy, source)
+    _check_value_judge(stage.judge, ("stages", i, "judge"), [stage.policy], recipe, source)
     split = recipe.tasks.get(stage.split)
     if split is None:
         text = f"there is no split {stage.split!r} in tasks.{suggestion(stage.split, list(recipe.tasks))}"
@@ -220,17 +256,52 @@ def _check_rollout(recipe: Recipe, stage: RolloutConfig, i: int, source: Source)
         source.fault(("stages", i, "samples"), text)
 
 
+def _check_labels(recipe: Recipe, stage: LabelsConfig | PairsConfig, path: Path, source: Source) -> None:
+    """Labels and pairs need chains that were verified, and trees of steps with the tokens of one tokenizer."""
+    if isinstance(stage, LabelsConfig) and isinstance(stage.source, SAMPLED) and stage.split not in recipe.tasks:
+        text = f"there is no split {stage.split!r} in tasks.{suggestion(stage.split, list(recipe.tasks))}"
+        source.fault((*path, "split") if "split" in stage.model_fields_set else path, text)
+    other = next((s for s in recipe.stages if s.name == getattr(stage.source, "of", None)), None)
+    if isinstance(other, RolloutConfig):
+        _check_trees(other, stage, path, source)
+    elif isinstance(stage, PairsConfig) and stage.policy is not None:
+        text = "`policy` is for pairs from a rollout stage; these chains have their tokens. Leave it out."
+        source.fault((*path, "policy"), text)
+
+
+def _check_trees(rollout: RolloutConfig, stage: LabelsConfig | PairsConfig, path: Path, source: Source) -> None:
+    if stage.policy != rollout.policy:
+        place = (*path, "policy") if stage.policy is not None else (*path, "source", "of")
+        source.fault(place, f"{rollout.name!r} searched with {rollout.policy!r}. Set `policy: {rollout.policy}`.")
+    if not rollout.verify:
+        text = f"the chains of {rollout.name!r} were not verified. Set `verify: true` there."
+        source.fault((*path, "source", "of"), text)
+    if isinstance(rollout.search, SelfRefineConfig):
+        text = f"the trees of {rollout.name!r} are of whole solutions, not of steps. Search by steps there."
+        source.fault((*path, "source", "of"), text)
+
+
 def _check_value_head(
     search: SearchConfig, path: Path, policies: list[str], recipe: Recipe, remedy: str, source: Source
 ) -> None:
-    if search.judge != "value_head":
-        return
+    if search.judge == "value_head":
+        _check_heads((*path, search.judge_key), policies, recipe, remedy, source)
+
+
+def _check_value_judge(
+    judge: JudgeConfig | None, path: Path, policies: list[str], recipe: Recipe, source: Source
+) -> None:
+    if "value_head" in kinds_of(judge, recipe):
+        _check_heads(path, policies, recipe, "Use another kind, or the policy of a ppo stage.", source)
+
+
+def _check_heads(path: Path, policies: list[str], recipe: Recipe, remedy: str, source: Source) -> None:
     kinds = {other.name: other.kind for other in recipe.stages} | {OWN: "model"}
     without = [name for name in policies if kinds.get(name, "ppo") != "ppo"]
     if without:
         other = "is none" if without[0] == OWN else f"is of kind {kinds[without[0]]}"
         text = f"only ppo stages have a value head, and {without[0]!r} {other}."
-        source.fault((*path, search.judge_key), f"{text} {remedy}")
+        source.fault(path, f"{text} {remedy}")
 
 
 def _check_names(stage: EvaluateConfig, j: int, path: Path, source: Source) -> None:
@@ -266,14 +337,15 @@ def _check_served(recipe: Recipe, stage: Any, i: int, source: Source) -> None:
             _check_own_served(recipe, ("stages", i, "policy"), source)
     elif isinstance(stage, PpoConfig):
         searches = [(("search",), stage.search)]
+    elif isinstance(stage, LabelsConfig) and stage.policy == OWN:
+        _check_own_served(recipe, ("stages", i, "policy"), source)
     for place, search in searches:
         if search.models:
             text = f"an http engine serves one model, and this search also uses {', '.join(search.models)}."
             source.fault(("stages", i, *place), f"{text} Leave them out, or use `engine: {{kind: torch}}`.")
         if search.judge == "value_head":
-            text = (
-                f"a completions server has no value head. Use `{search.judge_key}: prm`, or `engine: {{kind: torch}}`."
-            )
+            text = "a completions server has no value head."
+            text += f" Use `{search.judge_key}: judge`, or `engine: {{kind: torch}}`."
             source.fault(("stages", i, *place, search.judge_key), text)
 
 

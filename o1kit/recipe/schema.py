@@ -9,6 +9,8 @@ from pydantic import Field, field_validator
 from o1kit.config import Config
 from o1kit.models.config import EngineConfig, ModelConfig, TorchEngineConfig
 from o1kit.stages.evaluate.config import EvaluateConfig
+from o1kit.stages.labels.config import LabelsConfig
+from o1kit.stages.pairs.config import PairsConfig
 from o1kit.stages.ppo.config import PpoConfig
 from o1kit.stages.prm.config import PrmConfig
 from o1kit.stages.rollout.config import RolloutConfig
@@ -17,7 +19,8 @@ from o1kit.tasks.config import SplitConfig
 from o1kit.tasks.graders.config import GradingConfig
 
 StageSection = Annotated[
-    SftConfig | PrmConfig | PpoConfig | RolloutConfig | EvaluateConfig, Field(discriminator="kind")
+    SftConfig | LabelsConfig | PairsConfig | PrmConfig | PpoConfig | RolloutConfig | EvaluateConfig,
+    Field(discriminator="kind"),
 ]
 
 

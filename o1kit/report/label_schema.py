@@ -50,7 +50,7 @@ class LabelRecord(Config):
     step_ids: list[list[Whole]] = []
     """The steps as they were sampled, in tokens; empty for text from elsewhere."""
     tokens: Whole = 0
-    """Tokens generated to make this record: the chain, and all that was sampled for its labels."""
+    """Tokens generated for this record and for no other one, so that a file's sum is what its records cost."""
     provenance: Provenance
     """Where the labels come from."""
 

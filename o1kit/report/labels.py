@@ -19,14 +19,15 @@ MAX_BYTES = 1 << 28
 Record = TypeVar("Record", LabelRecord, PairRecord)
 
 
+def record_line(record: LabelRecord | PairRecord) -> bytes:
+    """A record as one line; fields that say nothing are left out."""
+    return record.model_dump_json(exclude_defaults=True).encode() + b"\n"
+
+
 def write_records(path: Path, records: Iterable[LabelRecord | PairRecord]) -> None:
     """Writes records, one a line, atomically."""
 
-    def write(stream: object) -> None:
-        for record in records:
-            stream.write(record.model_dump_json(exclude_defaults=True).encode() + b"\n")  # type: ignore[attr-defined]
-
-    write_stream(path, write)
+    write_stream(path, lambda stream: stream.writelines(map(record_line, records)))
 
 
 def read_labels(path: Path) -> Iterator[LabelRecord]:

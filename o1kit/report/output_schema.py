@@ -83,6 +83,8 @@ class OutputLine(Config):
     """What tables call the search; plain samples are `pass@1`."""
     split: str
     """Split of the problem."""
+    place: Whole = 0
+    """Number of the search in the recipe's list, from 0 on."""
     seed: Whole = 0
     """Which of the evaluation's seeds, from 0 on."""
     key: Whole

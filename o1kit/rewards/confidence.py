@@ -5,11 +5,14 @@ from __future__ import annotations
 from itertools import accumulate
 
 from o1kit.functional.confidence import NO_EVIDENCE, rollout_confidence
+from o1kit.rewards.base import RewardBase
 from o1kit.types import Action, Score, State
 
 
-class ConfidenceReward:
+class ConfidenceReward(RewardBase):
     """The mean confidence of a chain's tokens, among `k` alternatives; costs no forward pass."""
+
+    name = "confidence"
 
     def __init__(self, k: int = 5) -> None:
         self.k = k

@@ -90,7 +90,7 @@ class BeamConfig(JudgedConfig):
         shape = f"{self.num_beams}x{self.num_children}"
         name = f"beam {shape}" if self.num_subtrees == 1 else f"dvts {self.num_subtrees}x{shape}"
         aggregate = () if self.aggregate == "min" else (self.aggregate,)
-        judged = "" if self.scored_by == "prm" else f" {self.scored_by}"
+        judged = "" if self.scored_by == "judge" else f" {self.scored_by}"
         return titled(f"{name}{judged} ({self.select})", (*aggregate, *self.unusual))
 
 

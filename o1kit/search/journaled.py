@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from o1kit.errors import RewardFailure
 from o1kit.ledger import Ledger
-from o1kit.protocols import Decoding, Policy, Span, StepReward
+from o1kit.protocols import Decoding, Policy, RankingReward, Span, StepReward
 from o1kit.search.journal import Asked, Journal
 from o1kit.search.replies import actions_from, pack, plain_actions, unpack
 from o1kit.types import Account, Action, Phase, Problem, Score, State, Usage
@@ -197,3 +197,33 @@ class JournaledReward:
             return read(row[field])
         except (ValueError, TypeError, KeyError, IndexError) as error:
             raise self.journal.damaged(row["line"]) from error
+
+
+class JournaledRanking(JournaledReward):
+    """The same for a reward that compares chains."""
+
+    reward: RankingReward
+
+    def __init__(self, reward: RankingReward, journal: Journal, name: str) -> None:
+        super().__init__(reward, journal, name)
+
+    async def prefer(self, first: State, second: State) -> float | None:
+        """The probability that the first chain is better."""
+        question = asked("prefer", first, self.name, len(first.prompt_ids), second.token_ids)
+        row = self._recorded(question)
+        if row is not None:
+            return self._read(row, lambda reply: None if reply is None else unpack(reply)[0])
+        try:
+            found = await self.reward.prefer(first, second)
+        except RewardFailure as error:
+            self._fail(question, error)
+            raise
+        self._put(question, reply=None if found is None else pack([found]))
+        return found
+
+
+def journaled(reward: StepReward, journal: Journal, name: str) -> JournaledReward:
+    """The reward with its judgements recorded, comparisons too if it makes any."""
+    if isinstance(reward, RankingReward):
+        return JournaledRanking(reward, journal, name)
+    return JournaledReward(reward, journal, name)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from o1kit.config import Config, Count, Positive, Probability
 from o1kit.protocols import Decoding
@@ -19,7 +19,27 @@ TOP_TOKENS = 5
 """Likeliest tokens in Marco-o1's confidence."""
 LONGEST = 24
 """Characters of a value that a title shows."""
-Judge = Literal["prm", "value_head", "confidence"]
+NAME = "prm"
+"""What a title calls the stage's judge; a table puts the kind of another one in its place."""
+
+
+def renamed(word: object) -> object:
+    """The word, unless it is `prm`, as recipes of before there were other reward models say.
+
+    Raises:
+        ValueError: it is.
+    """
+    if word == "prm":
+        raise ValueError("`prm` is now called `judge`: it is what the stage's `judge` names, of any kind")
+    return word
+
+
+Judge = Annotated[Literal["judge", "value_head", "confidence"], BeforeValidator(renamed)]
+
+
+def named(judge: str) -> str:
+    """What a title calls what judges: `prm` for the stage's judge, and what the policy has itself by its own name."""
+    return NAME if judge == "judge" else judge
 
 
 def titled(name: str, details: Iterable[str]) -> str:
@@ -85,7 +105,7 @@ class SearchSection(Config):
 
     @property
     def without_judge(self) -> str:
-        """How the same kind of search does without a prm stage, for an error message; empty if it cannot."""
+        """How the same kind of search does without a judge, for an error message; empty if it cannot."""
         return ""
 
     @property
@@ -151,8 +171,8 @@ class BudgetConfig(DecodingConfig):
 class JudgedConfig(BudgetConfig):
     """A search over chains that something scores."""
 
-    scored_by: Judge = "prm"
-    """What scores steps: the process reward model, the policy's value head, or its confidence (Marco-o1).
+    scored_by: Judge = "judge"
+    """What scores steps: the stage's `judge`, the policy's value head, or its confidence (Marco-o1).
 
     Confidence is a mean over the chain so far: with it, `aggregate: last` is that of the whole chain.
     """

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from o1kit.errors import RewardFailure
-from o1kit.protocols import StepReward
+from o1kit.protocols import RankingReward, StepReward
 from o1kit.types import Problem, Score, State, TreeNode
 
 MIN_JUDGED = 50
@@ -34,6 +34,8 @@ class Tolerance:
 
     def wrap(self, reward: StepReward, name: str) -> TolerantReward:
         """The reward with every failure turned into a 0 and counted; `name` is the source of these."""
+        if isinstance(reward, RankingReward):
+            return TolerantRanking(reward, name, self)
         return TolerantReward(reward, name, self)
 
     def check(self, *, end: bool = False) -> None:
@@ -121,6 +123,26 @@ class TolerantReward:
     def _none(self, state: State, outcome: Failure, reason: str) -> tuple[float, ...]:
         self.tolerance.note(state, outcome, reason)
         return (0.0,) * len(state.actions)
+
+
+class TolerantRanking(TolerantReward):
+    """The same for a reward that compares chains: what it cannot compare is not known, and counted."""
+
+    reward: RankingReward
+
+    def __init__(self, reward: RankingReward, name: str, tolerance: Tolerance) -> None:
+        super().__init__(reward, name, tolerance)
+
+    async def prefer(self, first: State, second: State) -> float | None:
+        """The probability that the first chain is better; None where it could not say."""
+        try:
+            found = await self.reward.prefer(first, second)
+        except RewardFailure as error:
+            self.tolerance.note(first, error.outcome, str(error))
+            return None
+        wrong = found is None or not _possible(found)
+        self.tolerance.note(first, "error" if wrong else None, f"{found} is not a probability" if wrong else "")
+        return None if wrong else found
 
 
 def _judged(score: Score) -> tuple[Failure | None, str]:

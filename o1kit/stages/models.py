@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,12 +10,18 @@ import torch
 
 from o1kit.artifacts import read_done
 from o1kit.engines.http import HttpEngine, needs
+from o1kit.engines.http.probe import Capabilities
 from o1kit.engines.policy import LanguagePolicy, PromptTemplate
+from o1kit.errors import EnvironmentFailure
+from o1kit.ledger import Ledger
 from o1kit.models.config import HttpEngineConfig, local_engine
 from o1kit.models.language_model import LanguageModel
 from o1kit.models.load import load_directory
+from o1kit.models.reading import read_reading
 from o1kit.protocols import Decoding, StageInputs
-from o1kit.rewards.prm import PrmReward
+from o1kit.rewards.build import RewardContext, Scorer, alternatives_of, build_reward
+from o1kit.rewards.build import decodings as judge_decodings
+from o1kit.rewards.config import JudgeConfig
 from o1kit.search.config import SearchConfig
 from o1kit.stages.evaluate.config import OWN
 from o1kit.stages.searching import build_engine, build_policy, build_served
@@ -30,6 +37,7 @@ class Models:
         self.inputs, self.suite, self._device = inputs, suite, device
         self._loaded: dict[str, tuple[LanguageModel, PromptTemplate]] = {}
         self._others: dict[str, LanguagePolicy] = {}
+        self._judge: JudgeConfig | None = getattr(inputs.config, "judge", None)
         self.served: LanguagePolicy | None = None
 
     def serve(self, name: str, searches: Sequence[SearchConfig]) -> None:
@@ -42,11 +50,14 @@ class Models:
             return
         template, context = served_template(self.inputs, None if name == OWN else name, self.suite)
         decodings = [getattr(search, "decoding", Decoding(greedy=True)) for search in searches]
-        wanted = [need for decoding in decodings for need in needs(decoding)]
+        judging = judge_decodings(self._judge)
+        wanted = [need for decoding in [*decodings, *judging] for need in needs(decoding)]
         policy = build_served(template, context, self.inputs.recipe.engine, wanted, "these searches")
         able = policy.engine.able if isinstance(policy.engine, HttpEngine) else None
         if wanted and able is not None and not (able.seed or able.lone_seed):
             say("the server ignores `seed`: another run will draw other samples")
+        policy.alternatives = alternatives_of(self._judge)
+        check_alternatives(able, judging)
         self.served = policy
 
     @property
@@ -60,7 +71,9 @@ class Models:
         if self.served is not None:
             return self.served
         model, template = self._load(name)
-        return build_policy(model, template, self.inputs.recipe.engine, self.other)
+        policy = build_policy(model, template, self.inputs.recipe.engine, self.other)
+        policy.alternatives = alternatives_of(self._judge)
+        return policy
 
     def other(self, name: str) -> LanguagePolicy:
         """The policy of a stage that a search names, one for all that it is named by, with an engine of its own."""
@@ -68,12 +81,41 @@ class Models:
             self._others[name] = self.policy(name)
         return self._others[name]
 
-    def prm(self, name: str | None) -> PrmReward | None:
-        """The process reward model of a stage, with an engine in this process; None for no stage."""
-        if name is None:
-            return None
+    def judge(self, config: JudgeConfig | None, policy: LanguagePolicy, name: str) -> Any:
+        """The reward that a stage's `judge` stands for, with engines in this process; None for none.
+
+        Args:
+            policy: whose chains it judges.
+            name: the stage of that policy.
+
+        Raises:
+            DataError: a stage trained something else than the recipe says.
+        """
+        return None if config is None else build_reward(config, self.context(policy, name))
+
+    def context(self, policy: LanguagePolicy, name: str) -> RewardContext:
+        """Where the rewards of a policy's chains get their models from: each has an engine of its own."""
+        return RewardContext(policy, self.scorer, lambda other: self.asked(other, name), self.inputs.seed)
+
+    def adopt(self, name: str, model: LanguageModel, template: PromptTemplate) -> None:
+        """Takes a model as it is, and where it is, as that of a stage."""
+        self._loaded[name] = (model, template)
+
+    def scorer(self, name: str) -> Scorer:
+        """The reward model of a stage with an engine of its own."""
         model, template = self._load(name)
-        return PrmReward(build_engine(model, template, local_engine(self.inputs.recipe.engine)))
+        engine = build_engine(model, template, local_engine(self.inputs.recipe.engine))
+        return Scorer(engine, template, read_reading(self.inputs.artifacts[name].directory))
+
+    def asked(self, name: str | None, own: str) -> LanguagePolicy:
+        """The model of a stage, or that of the policy `own`, as a judge: its tokens are in a ledger of its own."""
+        if name is None and self.served is not None:
+            engine = copy.copy(self.served.engine)
+            engine.ledger = Ledger()
+            return LanguagePolicy(engine, self.served.template, engine.context_length, judges=True)
+        model, template = self._load(own if name is None else name)
+        engine = build_engine(model, template, local_engine(self.inputs.recipe.engine))
+        return LanguagePolicy(engine, template, model.context_length, judges=True)
 
     def version(self, name: str) -> int | None:
         """Rounds of PPO that a policy has been through, if it is from a ppo stage."""
@@ -91,3 +133,17 @@ class Models:
                 template = PromptTemplate(tokenizer, self.suite.grading.answer_rule)
             self._loaded[name] = (model.to(self._device()).eval(), template)
         return self._loaded[name]
+
+
+def check_alternatives(able: Capabilities | None, decodings: Sequence[Decoding]) -> None:
+    """Makes sure that the servers report as many alternatives as a judge reads.
+
+    Raises:
+        EnvironmentFailure: they do not.
+    """
+    most = max((decoding.alternatives for decoding in decodings), default=0)
+    if able is not None and most > able.alternatives:
+        raise EnvironmentFailure(
+            f"the judge looks at {most} alternatives at each position, and the server reports {able.alternatives} at "
+            "most. Set the judge's `alternatives` (or `top`) to what it reports, or use `engine: {kind: torch}`."
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -12,13 +13,13 @@ from o1kit.engines.policy import LanguagePolicy, PromptTemplate
 from o1kit.engines.torch import TorchEngine
 from o1kit.models.config import HttpEngineConfig, TorchEngineConfig
 from o1kit.models.language_model import LanguageModel
-from o1kit.protocols import StageInputs, StepReward
+from o1kit.models.reading import read_reading
+from o1kit.protocols import StageInputs
 from o1kit.report.tree import Origin
 from o1kit.rewards.verifier import Verifier, verifier_of
 from o1kit.search.config import SearchConfig
-from o1kit.search.journal import Journal, Journals
-from o1kit.search.journaled import JournaledReward
-from o1kit.search.tolerance import Tolerance, TolerantReward
+from o1kit.search.journal import Journals
+from o1kit.search.section import NAME
 from o1kit.tasks.suite import Suite
 from o1kit.tracking.progress import Progress
 from o1kit.types import SearchResult
@@ -62,16 +63,33 @@ def build_verifier(suite: Suite, policy: LanguagePolicy) -> Verifier:
     return verifier_of(suite, policy.answer)
 
 
-def label(config: SearchConfig) -> str:
-    """What a search is called in tables; `oracle` where the search itself uses the ground truth."""
-    return f"{config.title} oracle" if config.oracle else config.title
+def judge_name(inputs: StageInputs) -> str:
+    """The kind of a stage's judge; for the name of a stage that of the reward model it trained."""
+    judge = inputs.config.judge
+    if not isinstance(judge, str):
+        return judge.kind if judge is not None else ""
+    return read_reading(inputs.artifacts[judge].directory).kind if judge in inputs.artifacts else NAME
+
+
+def label(config: SearchConfig, judge: str = NAME) -> str:
+    """What a search is called in tables; `oracle` where the search itself uses the ground truth.
+
+    A process reward model is what is meant where nothing else is said: another judge's kind stands in its place
+    (`orm_vote@8`), or after it (`rm@8 by orm`).
+    """
+    title = config.title
+    if config.judge == "judge" and judge != NAME:
+        other = re.sub(rf"\b{NAME}(?=\b|_)", judge, title)
+        title = other if other != title else f"{title} by {judge}"
+    return f"{title} oracle" if config.oracle else title
 
 
 def origin_of(inputs: StageInputs, config: SearchConfig, policy: str, split: str, version: int | None) -> Origin:
     """What the trees of one search have in common."""
     section = config.model_dump(mode="json")
-    judge = config.judge or ""
-    return Origin(inputs.fingerprint, policy, split, inputs.seed, label(config), section, judge, version)
+    kind = judge_name(inputs)
+    judge = kind if config.judge == "judge" else config.judge or ""
+    return Origin(inputs.fingerprint, policy, split, inputs.seed, label(config, kind), section, judge, version)
 
 
 def journals_of(inputs: StageInputs) -> Journals:
@@ -79,11 +97,6 @@ def journals_of(inputs: StageInputs) -> Journals:
     return Journals(
         inputs.directory / CHECKPOINTS, recipe_hash=inputs.fingerprint, stage=inputs.config.name, seed=inputs.seed
     )
-
-
-def guarded(reward: StepReward, journal: Journal, tolerance: Tolerance, name: str) -> TolerantReward:
-    """A reward whose judgements are recorded, and which may fail now and then."""
-    return tolerance.wrap(JournaledReward(reward, journal, name), name)
 
 
 def mean_stats(results: Sequence[SearchResult]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -48,14 +48,7 @@ class LengthBucketedBatches(Sampler[list[int]]):
         return self.num_batches
 
     def __iter__(self) -> Iterator[list[int]]:
-        number = 0
-        for epoch in range(self.num_batches):
-            for batch in self._epoch(epoch):
-                if number >= self.num_batches:
-                    return
-                if number >= self.start:
-                    yield batch
-                number += 1
+        return numbered(self._epoch, self.start, self.num_batches)
 
     def _epoch(self, epoch: int) -> Iterator[list[int]]:
         rng = np.random.default_rng([self.seed, epoch])
@@ -67,3 +60,64 @@ class LengthBucketedBatches(Sampler[list[int]]):
             batches = [group[i : i + self.batch_size].tolist() for i in range(0, len(group), self.batch_size)]
             for i in rng.permutation(len(batches)):
                 yield batches[i]
+
+
+class GroupedBatches(Sampler[list[int]]):
+    """A fixed number of batches that hold groups of rows whole; batch number i is a function of the seed alone.
+
+    A batch has at most `batch_size` rows, often fewer, since the next group did not fit; only a group that is larger
+    by itself is cut into several batches. Groups of like length meet, as rows do in `LengthBucketedBatches`.
+    """
+
+    def __init__(
+        self, groups: Sequence[int], lengths: Sequence[int], batch_size: int, num_batches: int, seed: int
+    ) -> None:
+        self.batch_size, self.num_batches, self.seed = batch_size, num_batches, seed
+        self.start = 0
+        rows: dict[int, list[int]] = {}
+        for row, group in enumerate(groups):
+            rows.setdefault(group, []).append(row)
+        self._rows = list(rows.values())
+        self._lengths = np.asarray([sum(lengths[i] for i in own) / len(own) for own in self._rows])
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return numbered(self._epoch, self.start, self.num_batches)
+
+    def _epoch(self, epoch: int) -> Iterator[list[int]]:
+        rng = np.random.default_rng([self.seed, epoch])
+        order = rng.permutation(len(self._rows))
+        total = sum(map(len, self._rows))
+        span = max(1, self.batch_size * BUCKET * len(order) // max(total, 1))
+        for begin in range(0, len(order), span):
+            part = order[begin : begin + span]
+            part = part[np.argsort(self._lengths[part], kind="stable")]
+            batches = list(self._packed([rng.permutation(self._rows[g]).tolist() for g in part]))
+            for i in rng.permutation(len(batches)):
+                yield batches[i]
+
+    def _packed(self, groups: Sequence[list[int]]) -> Iterator[list[int]]:
+        batch: list[int] = []
+        for group in groups:
+            pieces = [group[i : i + self.batch_size] for i in range(0, len(group), self.batch_size)]
+            for piece in pieces:
+                if batch and len(batch) + len(piece) > self.batch_size:
+                    yield batch
+                    batch = []
+                batch = [*batch, *piece]
+        if batch:
+            yield batch
+
+
+def numbered(epoch: Callable[[int], Iterator[list[int]]], start: int, stop: int) -> Iterator[list[int]]:
+    """Batches number `start` to `stop` of one epoch after another."""
+    number = 0
+    for n in range(stop):
+        for batch in epoch(n):
+            if number >= stop:
+                return
+            if number >= start:
+                yield batch
+            number += 1

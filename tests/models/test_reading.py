@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from o1kit.errors import DataError
 from o1kit.models.load import load_directory, save_directory
-from o1kit.models.reading import Reading, read_reading, reading_ids, write_reading
+from o1kit.models.reading import Reading, marked, read_reading, reading_ids, write_reading
 from tests.tiny import tiny
 
 
@@ -60,3 +60,21 @@ def _saved(folder: Path) -> tuple[Any, Any]:
     model, template = tiny()
     save_directory(model, template.tokenizer, folder)
     return model, template.tokenizer
+
+
+def test_calibration_of_label_tokens_is_stored_and_applied(tmp_path: Path) -> None:
+    _saved(tmp_path)
+    ids = torch.tensor([[5, 6, 7, 8]])
+    write_reading(tmp_path, Reading(by="tokens", good="a", bad="b"))
+    raw = load_directory(tmp_path)[0](ids).head
+    write_reading(tmp_path, Reading(by="tokens", good="a", bad="b", scale=0.5, bias=-2.0))
+    torch.testing.assert_close(load_directory(tmp_path)[0](ids).head, 0.5 * raw - 2)
+    with pytest.raises(ValidationError, match="a head holds its own"):
+        Reading(scale=0.5)
+
+
+@pytest.mark.parametrize(
+    ("mark", "tokens", "positions"), [(None, (1, 2, 3, 4, 5), (3, 4)), (9, (1, 2, 3, 4, 9, 5, 9), (4, 6))]
+)
+def test_steps_are_read_at_their_last_token_or_at_the_mark_after_it(mark: Any, tokens: Any, positions: Any) -> None:
+    assert marked([1, 2], [[3, 4], [5]], mark) == (tokens, positions)

@@ -168,7 +168,12 @@ def _dump_with(path: tuple[Any, ...], typo: str) -> str:
             "cannot refer to itself. Choose one of: sft.",
         ),
         ("policy: sft\n    judge: prm", "policy: eval\n    judge: prm", 28, "stage 'eval' comes later"),
-        ("policy: sft\n    judge: prm", "policy: prm\n    judge: prm", 28, "is of kind prm, sft or ppo is needed"),
+        (
+            "policy: sft\n    judge: prm",
+            "policy: prm\n    judge: prm",
+            28,
+            "is of kind prm, sft or ppo or dpo is needed",
+        ),
         ("policies: [sft, ppo]", "policies: [sft, pppo]", 40, "Did you mean 'ppo'?"),
         ("model: prm", "model: pmr", 34, "stages[2].reward.of[1].model: there is no stage 'pmr'. Did you mean 'prm'?"),
         ("    judge: prm\n    reward", "    reward", 34, "mcts needs a reward that judges steps"),

@@ -45,7 +45,7 @@ def test_how_many_failures_are_borne_with_changes_no_result(stage: int, name: st
     ("old", "new", "words"),
     [
         ("policy: ppo", "policy: pppo", "stages[4].policy: there is no stage 'pppo'. Did you mean 'ppo'?"),
-        ("policy: ppo", "policy: prm", "is of kind prm, sft or ppo is needed"),
+        ("policy: ppo", "policy: prm", "is of kind prm, sft or ppo or dpo is needed"),
         ("policy: ppo", "policy: rollout", "a stage cannot refer to itself"),
         ("    judge: prm\n", "", "stages[4].search: mcts needs a reward that judges steps"),
         (

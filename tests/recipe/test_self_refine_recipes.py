@@ -18,11 +18,11 @@ def with_search(section: str) -> str:
     ("section", "title", "models"),
     [
         ("algorithm: {kind: mctsr}", "mctsr 8x3 self_score", ()),
-        ("algorithm: {kind: mctsr, score: {kind: prm}, pick: sampled}", "mctsr 8x3 prm (sampled)", ()),
+        ("algorithm: {kind: mctsr, score: {kind: judge}, pick: sampled}", "mctsr 8x3 prm (sampled)", ()),
         ("algorithm: {kind: sr_mcts}, critic: sft", "sr_mcts 8x2 pairwise, critic sft", ("sft",)),
         ("algorithm: {kind: sr_mcts, score: {kind: pairwise, model: ppo}}, critic: ppo", None, ("ppo",)),
         ("algorithm: {kind: sr_mcts, score: {kind: pairwise, model: model}}, critic: sft", None, ("sft", "model")),
-        ("algorithm: {kind: sr_mcts, score: {kind: prm}}", "sr_mcts 8x2 prm", ()),
+        ("algorithm: {kind: sr_mcts, score: {kind: judge}}", "sr_mcts 8x2 prm", ()),
         ('critique_prompt: "Find $x^{2}$ in {problem}: {answer} {}"', "mctsr 8x3 self_score", ()),
     ],
 )
@@ -31,7 +31,7 @@ def test_what_is_accepted(section: str, title: str | None, models: tuple[str, ..
     search = recipe.stages[3].searches[1]
     assert search.title.startswith(title or "")
     assert search.models == models
-    assert search.oracle is False and search.judge == ("prm" if "kind: prm" in section else None)
+    assert search.oracle is False and search.judge == ("judge" if "kind: judge" in section else None)
     assert compile_recipe(recipe).stages[3].inputs
 
 
@@ -54,7 +54,7 @@ def test_the_oracle_flag_is_in_the_name_of_the_row() -> None:
         ('algorithm: {kind: sr_mcts, score: {kind: pairwise, prompt: "{first} {second}"}}', "no place for {problem}"),
         ('algorithm: {kind: mctsr, score: {kind: self_score, prompt: "{problem} {anser}"}}', "put into {anser}"),
         ("critic: stf", "there is no stage 'stf'. Did you mean 'sft'?"),
-        ("critic: prm", "stage 'prm' is of kind prm, sft or ppo is needed"),
+        ("critic: prm", "stage 'prm' is of kind prm, sft or ppo or dpo is needed"),
         ("algorithm: {kind: mctrs}", "unknown kind 'mctrs'. Did you mean 'mctsr'?"),
         ("algorithm: {kind: mctsr, alpha: 0.9}", "unknown key 'alpha'"),
         ("algorithm: {kind: mctsr, backup: root}", "unknown backup 'root'"),
@@ -68,7 +68,7 @@ def test_what_is_refused(section: str, words: str) -> None:
 
 @pytest.mark.parametrize(("kind", "remedy"), [("mctsr", "self_score"), ("sr_mcts", "pairwise")])
 def test_a_judge_that_the_stage_lacks(kind: str, remedy: str) -> None:
-    text = with_search(f"algorithm: {{kind: {kind}, score: {{kind: prm}}}}")
+    text = with_search(f"algorithm: {{kind: {kind}, score: {{kind: judge}}}}")
     text = text.replace("    judge: prm\n    searches", "    searches").replace(
         "{kind: best_of_n, num_samples: 4}", "kind: greedy"
     )

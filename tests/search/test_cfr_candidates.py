@@ -316,7 +316,7 @@ def test_searches_are_functions_of_their_key(kind: str) -> None:
     [
         ({"kind": "critic", "critic": "sft"}, "critic is for `judge: prompt`"),
         ({"kind": "consensus", "question": QUESTION}, "question is for `judge: prompt`"),
-        ({"kind": "critic", "judge": "prompt", "aggregate": "max"}, "aggregate is for `judge: prm`"),
+        ({"kind": "critic", "judge": "prompt", "aggregate": "max"}, "aggregate is for `judge: judge`"),
         ({"kind": "critic", "judge": "prompt", "question": "Is it right?"}, "all candidates look the same"),
         ({"kind": "critic", "critique_cost": 1.0}, "must be below penalty"),
         ({"kind": "tree", "prior_decay": "linear", "prior_weight": 0.0}, "nothing to lower while prior_weight is 0"),
@@ -330,9 +330,9 @@ def test_options_that_contradict_each_other_are_refused(mode: dict[str, Any], re
 @pytest.mark.parametrize(
     ("mode", "title", "judge", "models"),
     [
-        ({"kind": "tree"}, "cfr tree 16 full linear (weighted)", "prm", ()),
-        ({"kind": "tree", "prior_weight": 0.0}, "cfr tree 16 full linear prior_weight 0.0 (weighted)", "prm", ()),
-        ({"kind": "critic", "aggregate": "last"}, "cfr critic@8 prm aggregate last", "prm", ()),
+        ({"kind": "tree"}, "cfr tree 16 full linear (weighted)", "judge", ()),
+        ({"kind": "tree", "prior_weight": 0.0}, "cfr tree 16 full linear prior_weight 0.0 (weighted)", "judge", ()),
+        ({"kind": "critic", "aggregate": "last"}, "cfr critic@8 prm aggregate last", "judge", ()),
         ({"kind": "critic", "judge": "prompt"}, "cfr critic@8 prompt", None, ()),
         (
             {"kind": "consensus", "judge": "prompt", "critic": "sft"},

@@ -60,7 +60,7 @@ def mass(result: SearchResult) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("baseline", ["prm", "none"])
+@pytest.mark.parametrize("baseline", ["judge", "none"])
 def test_the_better_arm_is_found(rule: Rule, baseline: str) -> None:
     options = {"num_iterations": 400, "rule": rule, "baseline": baseline, "widening_k": 8.0, "widening_alpha": 0.0}
     assert mass(planted(BANDIT, **options))["b"] > 0.9
@@ -104,7 +104,7 @@ def test_the_policys_prior_can_be_all_there_is() -> None:
 # ---- the numbers -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("baseline", ["prm", "none"])
+@pytest.mark.parametrize("baseline", ["judge", "none"])
 def test_regrets_of_single_walks_are_unbiased(baseline: str) -> None:
     """Their mean over walks is what exact enumeration gives for the uniform strategy: r(a) = v(a) - v."""
     leaves = {"aa": 0.1, "ab": 0.5, "ba": 0.9, "bb": 0.3}

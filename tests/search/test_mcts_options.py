@@ -322,7 +322,6 @@ def test_a_failed_chain_is_tried_again_above_its_end() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"unit": {"kind": "tokens"}}, "trained at the ends of steps"),
         ({"unit": {"kind": "tokens"}, "leaf_value": "value_head", "expand": "chain"}, "makes a node of every step"),
         ({"unit": TYPED, "expand": "chain"}, "makes a node of every step"),
         ({"selection": {"kind": "gumbel"}, "root_noise": 0.1}, "noise of its own|its own noise"),
@@ -330,7 +329,6 @@ def test_a_failed_chain_is_tried_again_above_its_end() -> None:
         ({"confidence_tokens": 3}, "is for `leaf_value: confidence`"),
         ({"stop": {"correct": {"low": 9, "high": 8}}}, "must not be above"),
         ({"unit": {"kind": "tokens", "actions": {}}}, "unit.tokens.actions"),
-        ({"unit": LIMITED}, "ends anywhere"),
         ({"unit": TYPED, "num_children": 5}, "say themselves how many"),
         ({"unit": TYPED, "root_children": 5}, "say themselves how many"),
         ({"expand": "chain", "rollout": {}}, "goes on to the end itself"),

@@ -217,7 +217,7 @@ def test_typed_widening_goes_on_with_the_table() -> None:
         unit=table,
         max_steps=1,
         widening={"k": 1.0, "alpha": 1.0},
-        leaf_value="prm",
+        leaf_value="judge",
     )
     kinds = Counter(node.kind for node in result.tree if node.parent == 0)
     assert kinds["a"] + kinds["b"] > 30

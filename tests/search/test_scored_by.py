@@ -77,4 +77,18 @@ def test_only_ppo_stages_have_a_value_head() -> None:
     search = "{kind: best_of_n, num_samples: 4, scored_by: value_head}"
     message = fails(GOOD.replace("{kind: best_of_n, num_samples: 4}", search))
     assert "only ppo stages have a value head" in message
-    assert "Use `scored_by: prm`" in message
+    assert "Use `scored_by: judge`" in message
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        "{kind: best_of_n, scored_by: prm}",
+        "{kind: mcts, leaf_value: prm}",
+        "{kind: cfr, mode: {kind: tree, baseline: prm}}",
+        "{kind: cfr, mode: {kind: critic, judge: prm}}",
+        "{kind: self_refine, algorithm: {kind: mctsr, score: {kind: prm}}}",
+    ],
+)
+def test_the_old_word_is_explained(search: str) -> None:
+    assert "`prm` is now called `judge`" in fails(GOOD.replace("{kind: best_of_n, num_samples: 4}", search))

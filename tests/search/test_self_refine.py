@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from o1kit.errors import DataError
+from o1kit.functional.prompts import fill
 from o1kit.protocols import Decoding, Span
 from o1kit.search.self_refine.config import SelfRefineConfig
 from o1kit.search.self_refine.judges import read_mark
-from o1kit.search.self_refine.prompts import fill
 from o1kit.search.self_refine.search import SelfRefine
 from o1kit.types import Action, Completion, Problem, Score, SearchResult, State
 from tests.tiny import problem
@@ -332,7 +332,7 @@ def test_answers_are_compared_by_the_reward_models_scores() -> None:
             return (scores[state.text],)
 
     policy = Planted({"A": ["C", "B"], "B": ["D", "D"]})
-    result = run(policy, {"kind": "sr_mcts", "max_nodes": 4, "score": {"kind": "prm"}}, reward=Judge())
+    result = run(policy, {"kind": "sr_mcts", "max_nodes": 4, "score": {"kind": "judge"}}, reward=Judge())
     assert [t.answer for t in result.trajectories] == sorted((n.text for n in result.tree), key=lambda a: -scores[a])
     assert result.usage.scored == 4, "each answer once"
     assert [t.step_scores for t in result.trajectories] == [

@@ -16,9 +16,9 @@ from o1kit.engines.torch import TorchEngine
 from o1kit.protocols import Decoding, Span
 from o1kit.rewards.prm import PrmReward
 from o1kit.search.self_refine.config import (
+    JudgeScoreConfig,
     MctsrConfig,
     PairwiseConfig,
-    PrmScoreConfig,
     SelfRefineConfig,
     SelfScoreConfig,
     SrMctsConfig,
@@ -46,9 +46,9 @@ LENGTH = 5
 """Tokens of an answer: how many forward passes a search takes, and so how long these tests do."""
 ALGORITHMS = {
     "mctsr": MCTSR,
-    "mctsr prm": MCTSR | {"score": {"kind": "prm"}},
+    "mctsr prm": MCTSR | {"score": {"kind": "judge"}},
     "sr_mcts": BERRY,
-    "sr_mcts prm": BERRY | {"score": {"kind": "prm"}},
+    "sr_mcts prm": BERRY | {"score": {"kind": "judge"}},
 }
 
 
@@ -175,7 +175,7 @@ LARGE: dict[str, Any] = {"max_nodes": 12, "exploration": 5.0, "max_children": 5}
 FLIPS: list[tuple[type, str, dict[str, Any], dict[str, Any]]] = [
     (MctsrConfig, "num_rollouts", MCTSR, {"num_rollouts": 2}),
     (MctsrConfig, "max_children", MCTSR | {"num_rollouts": 6, "exploration": 99.0}, {"max_children": 1}),
-    (MctsrConfig, "score", MCTSR, {"score": {"kind": "prm"}}),
+    (MctsrConfig, "score", MCTSR, {"score": {"kind": "judge"}}),
     (MctsrConfig, "exploration", MCTSR, {"exploration": 0.0}),
     (MctsrConfig, "uct", MCTSR, {"uct": "code"}),
     (MctsrConfig, "backup", MCTSR, {"backup": "parent"}),
@@ -196,11 +196,11 @@ FLIPS: list[tuple[type, str, dict[str, Any], dict[str, Any]]] = [
         MCTSR | {"score": SELF | {"suppress_above": 60.0}},
         {"score": SELF | {"suppress_above": 60.0, "suppressed_score": -100.0}},
     ),
-    (PrmScoreConfig, "aggregate", PRM_MCTSR, {"score": {"kind": "prm", "aggregate": "last"}}),
-    (PrmScoreConfig, "aggregate", PRM_BERRY, {"score": {"kind": "prm", "aggregate": "max"}}),
+    (JudgeScoreConfig, "aggregate", PRM_MCTSR, {"score": {"kind": "judge", "aggregate": "last"}}),
+    (JudgeScoreConfig, "aggregate", PRM_BERRY, {"score": {"kind": "judge", "aggregate": "max"}}),
     (SrMctsConfig, "max_nodes", BERRY, {"max_nodes": 3}),
     (SrMctsConfig, "max_children", PRM_BERRY | LARGE, {"max_children": 1}),
-    (SrMctsConfig, "score", BERRY, {"score": {"kind": "prm"}}),
+    (SrMctsConfig, "score", BERRY, {"score": {"kind": "judge"}}),
     (SrMctsConfig, "exploration", BERRY, {"exploration": 0.0}),
     (SrMctsConfig, "alpha", BERRY, {"alpha": 0.5}),
     (SrMctsConfig, "gamma", BERRY, {"gamma": 0.5}),
@@ -251,7 +251,14 @@ def test_every_option_of_the_search_changes_what_is_found(name: str) -> None:
 
 def test_no_option_is_left_out() -> None:
     tested = {(section, name) for section, name, *_ in FLIPS} | {(SelfRefineConfig, name) for name in OUTER}
-    sections: list[Any] = [MctsrConfig, SrMctsConfig, SelfScoreConfig, PrmScoreConfig, PairwiseConfig, SelfRefineConfig]
+    sections: list[Any] = [
+        MctsrConfig,
+        SrMctsConfig,
+        SelfScoreConfig,
+        JudgeScoreConfig,
+        PairwiseConfig,
+        SelfRefineConfig,
+    ]
     assert tested == {(section, name) for section in sections for name in section.model_fields if name != "kind"}
 
 

@@ -147,7 +147,7 @@ def evaluate(folder: Path, patch: pytest.MonkeyPatch, judge: PlantedJudge | None
     write_problems(folder)
     policies = {"sft": PlantedPolicy(), "ppo": PlantedPolicy(1.3)}
     patch.setattr(Models, "policy", lambda self, name: policies[name])
-    patch.setattr(Models, "prm", lambda self, name: (judge or PlantedJudge()) if name else None)
+    patch.setattr(Models, "judge", lambda self, config, policy, name: (judge or PlantedJudge()) if config else None)
     patch.setattr("o1kit.rewards.verifier.ScoringPool", shared_pool)
     recipe = recipe_of(**section)
     (folder / "recipe.json").write_text(recipe.model_dump_json())

@@ -110,7 +110,7 @@ def test_a_critic_is_an_earlier_stage_in_this_process() -> None:
     asked = "{kind: cfr, mode: {kind: critic, judge: prompt, critic: NAME}}"
     evaluated = GOOD.replace("{kind: best_of_n, num_samples: 4}", asked)
     assert "there is no stage 'sfd'. Did you mean 'sft'?" in fails(evaluated.replace("NAME", "sfd"))
-    assert "stage 'prm' is of kind prm, sft or ppo is needed." in fails(evaluated.replace("NAME", "prm"))
+    assert "stage 'prm' is of kind prm, sft or ppo or dpo is needed." in fails(evaluated.replace("NAME", "prm"))
     assert recipe_from(parse(evaluated.replace("NAME", "sft"), "r.yaml")).stages
     served = SERVED.replace("kind: greedy", asked.replace("NAME", "model"))
     assert "an http engine serves one model, and this search also uses model" in fails(served)

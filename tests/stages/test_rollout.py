@@ -39,7 +39,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
         "critique_prompt": "C {problem} {answer}",
         "rewrite_prompt": "R {problem} {answer} {critique}",
         "critique_tokens": 4,
-        "algorithm": {"kind": "mctsr", "num_rollouts": 2, "score": {"kind": "prm"}, "stop_when_correct": True},
+        "algorithm": {"kind": "mctsr", "num_rollouts": 2, "score": {"kind": "judge"}, "stop_when_correct": True},
     },
 }
 JUDGES = dict.fromkeys(("weighted", "beam", "mcts", "cfr", "self_refine"), "prm") | {"value_head": "value_head"}

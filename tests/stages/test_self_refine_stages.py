@@ -21,7 +21,11 @@ PROMPTS = {
     "rewrite_prompt": "R {problem} {answer} {critique}",
     "critique_tokens": 4,
 }
-MCTSR = {"kind": "self_refine", **PROMPTS, "algorithm": {"kind": "mctsr", "num_rollouts": 1, "score": {"kind": "prm"}}}
+MCTSR = {
+    "kind": "self_refine",
+    **PROMPTS,
+    "algorithm": {"kind": "mctsr", "num_rollouts": 1, "score": {"kind": "judge"}},
+}
 FEW = {split: {"num_problems": 4, "sources": [LETTERS]} for split in ("train", "heldout")}
 PAIR = {"kind": "pairwise", "prompt": "? {problem} {first} {second}", "model": "sft", "alternatives": 60}
 BERRY = {"kind": "self_refine", **PROMPTS, "critic": "ppo"}

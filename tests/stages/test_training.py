@@ -16,7 +16,7 @@ from o1kit.rewards.prm import PrmReward, sigmoid, step_ends
 from o1kit.stages.config import OptimizerConfig
 from o1kit.stages.optim import MuonAdamW, build_optimizer
 from o1kit.stages.prm.data import collate as collate_labels
-from o1kit.stages.prm.labels import LabelledChain
+from o1kit.stages.prm.examples import Example
 from o1kit.stages.sequences import LengthBucketedBatches
 from o1kit.stages.sft.data import SftData, collate, encode_row
 from o1kit.types import Action, Completion, State
@@ -83,8 +83,7 @@ def test_prm_is_trained_and_read_at_the_same_position() -> None:
 
     for state, read in asyncio.run(sample()):
         labels = tuple(i / 10 for i in range(len(state.actions)))
-        chain = LabelledChain("p", state.text, state.token_ids, step_ends(state), labels)
-        tokens, targets, mask = collate_labels([chain])
+        tokens, targets, mask, _ = collate_labels([Example("p", 0, state.token_ids, step_ends(state), labels)])
         with torch.inference_mode():
             trained = model.head_logits(model.hidden(tokens, use_cache=False)[mask]).tolist()
         assert [sigmoid(x) for x in trained] == pytest.approx(list(read), abs=1e-5)

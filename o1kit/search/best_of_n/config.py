@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from o1kit.config import Config, Count, Positive, StageName
-from o1kit.search.section import Aggregate, Judge, JudgedConfig, titled
+from o1kit.search.section import Aggregate, Judge, JudgedConfig, named, titled
 
 SLOT = "{problem}"
 """Stands for the problem's own prompt in a prompt of `diversity`."""
@@ -165,7 +165,7 @@ class BestOfNConfig(JudgedConfig):
         if rule is not None and self.select == "best" and not isinstance(rule, CertainConfig):
             text = f"`{rule.kind}` counts votes, and `select: best` takes none"
             raise ValueError(f"{text}: use `select: majority` or `weighted`, or the rule `certain`")
-        if self.select == "majority" and self.scored_by != "prm":
+        if self.select == "majority" and self.scored_by != "judge":
             raise ValueError(
                 "a majority counts answers and scores nothing: leave `scored_by` out, or use another `select`"
             )
@@ -185,8 +185,8 @@ class BestOfNConfig(JudgedConfig):
     @property
     def title(self) -> str:
         """For example `rm@8`, `prm_vote@8 (mean)`, or `adaptive majority<=16 (posterior 0.95)`."""
-        best = "rm" if self.scored_by == "prm" else f"{self.scored_by}_best"
-        name = {"majority": "majority", "best": best, "weighted": f"{self.scored_by}_vote"}[self.select]
+        best = "rm" if self.scored_by == "judge" else f"{self.scored_by}_best"
+        name = {"majority": "majority", "best": best, "weighted": f"{named(self.scored_by)}_vote"}[self.select]
         fixed = self.adaptive is None and self.token_budget is None
         name = f"{'' if self.adaptive is None else 'adaptive '}{name}{'@' if fixed else '<='}{self.num_samples}"
         details: list[str] = [] if self.select == "majority" or self.aggregate == "min" else [self.aggregate]

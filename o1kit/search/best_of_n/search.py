@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from o1kit.functional.aggregation import aggregate
 from o1kit.functional.stopping import agreement, best_is_settled, lead_probability, vote_is_settled
 from o1kit.functional.voting import best, majority_vote, weighted_vote
-from o1kit.protocols import Policy, StepReward
+from o1kit.protocols import Policy, RankingReward, StepReward
 from o1kit.search.best_of_n.config import CertainConfig, PosteriorConfig, WindowConfig
 from o1kit.search.best_of_n.variants import draw, variants
 from o1kit.search.config import BestOfNConfig
+from o1kit.search.ranking import borda_values
 from o1kit.search.sample import spread
 from o1kit.types import SearchResult, State, Trajectory, Usage
 
@@ -34,17 +36,22 @@ class BestOfN:
         judge = reward if config.judge is not None else None
         if judge is None and config.judge is not None:
             raise ValueError(f"`select: {config.select}` needs a reward that judges steps")
+        if config.adaptive is not None and isinstance(judge, RankingReward):
+            raise ValueError("places among samples are known when all are drawn: leave `adaptive` out")
         ways = variants(config, root, policy, key)
         found: list[Trajectory] = []
         generated, (size, later) = 0, config.rounds
         settled = spent = False
         while (left := config.num_samples - len(found)) and not (settled or spent):
             states = await draw(ways, len(found), min(size, left))
-            found += await asyncio.gather(*(_judged(state, root, policy, judge, config) for state in states))
+            scorer = None if isinstance(judge, RankingReward) else judge
+            found += await asyncio.gather(*(_judged(state, root, policy, scorer, config) for state in states))
             generated += sum(_length(state, root) for state in states)
             settled = enough(config, found)
             spent = config.token_budget is not None and generated >= config.token_budget
             size = later
+        if isinstance(judge, RankingReward):
+            found = await _ranked(found, root, judge)
         read = {(id(way.policy), way.root.token_ids) for way in ways[: len(found)]}
         usage = Usage(prompt=sum(len(tokens) for _, tokens in read), generated=generated)
         usage += Usage(scored=generated if judge is not None else 0)
@@ -62,6 +69,12 @@ async def _judged(
     # was asked: it reads every chain after that prompt, so that scores of differently prompted ones can be compared.
     scores = await judge.step_scores(State(root.problem, root.prompt_ids, state.actions))
     return Trajectory(state, policy.answer(state), aggregate(config.aggregate, scores), scores)
+
+
+async def _ranked(found: Sequence[Trajectory], root: State, judge: RankingReward) -> list[Trajectory]:
+    """The samples with their places among one another as scores, read after the problem's own prompt."""
+    states = [State(root.problem, root.prompt_ids, t.state.actions) for t in found]
+    return [replace(t, score=value) for t, value in zip(found, await borda_values(judge, states), strict=True)]
 
 
 def _length(state: State, root: State) -> int:

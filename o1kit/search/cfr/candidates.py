@@ -80,7 +80,7 @@ async def gather_candidates(
         states += await policy.complete(root, count, key=key, decoding=config.decoding, first=first)
     usage = generated(states, root)
     stats: dict[str, float] = {}
-    if mode.judge == "prm":
+    if mode.judge == "judge":
         assert reward is not None
         lines = await asyncio.gather(*(reward.step_scores(state) for state in states))
         scores = [aggregate(mode.aggregate, line) for line in lines]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from o1kit.config import Config, Count, NonNegative, Positive, Probability, StageName
 from o1kit.functional.regret import Rule
-from o1kit.search.section import Aggregate, BudgetConfig, Judge, Share, differences, titled
+from o1kit.search.section import Aggregate, BudgetConfig, Judge, Share, differences, named, renamed, titled
 
 QUESTION = "Question: {problem}\nProposed answer: {answer}\nIs the proposed answer correct? Answer Yes or No."
 
@@ -32,8 +32,8 @@ class RegretTreeConfig(Config):
     """Share of uniformly random choices in what walks take; they do not enter the strategy."""
     rule: Rule = "linear"
     """How regrets and strategies add up over iterations."""
-    baseline: Literal["prm", "none"] = "prm"
-    """What the value of an action not taken is guessed with: the process reward model, or zero. It lowers variance."""
+    baseline: Annotated[Literal["judge", "none"], BeforeValidator(renamed)] = "judge"
+    """What the value of an action not taken is guessed with: the stage's judge, or zero. It lowers variance."""
     prior_weight: Probability = 0.5
     """Share of the policy's own probabilities in the strategy; the rest is regret matching, which forgets them."""
     prior_decay: Literal["none", "linear"] = "none"
@@ -41,7 +41,7 @@ class RegretTreeConfig(Config):
     prior_regret: NonNegative = 0.0
     """kappa: a new action begins with regret kappa (prior - 1 / actions) instead of zero."""
     max_steps: Count = 32
-    """Deepest chain, in steps; there the process reward model's value is the utility."""
+    """Deepest chain, in steps; there the judge's value is the utility."""
     select: Literal["probability", "weighted"] = "weighted"
     """The answer of most probability under the average strategy, or of most probability times score."""
     aggregate: Aggregate = "min"
@@ -63,8 +63,8 @@ class RegretTreeConfig(Config):
 
     @property
     def needs(self) -> Judge | None:
-        """Leaves have the process reward model's values."""
-        return "prm"
+        """Leaves have the values of the stage's judge."""
+        return "judge"
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -77,10 +77,10 @@ class CandidatesConfig(Config):
 
     num_samples: Count = 8
     """Samples a problem (N)."""
-    judge: Literal["prm", "prompt"] = "prm"
-    """Who believes in candidates: the process reward model, or a language model that answers Yes or No to a prompt."""
+    judge: Annotated[Literal["judge", "prompt"], BeforeValidator(renamed)] = "judge"
+    """Who believes in candidates: the stage's judge, or a language model that answers Yes or No to a prompt."""
     aggregate: Aggregate = "min"
-    """With `judge: prm`: how the scores of a chain's steps become the belief that it is right."""
+    """With `judge: judge`: how the scores of a chain's steps become the belief that it is right."""
     critic: StageName | None = None
     """With `judge: prompt`: the stage whose model is asked; without one the policy itself is."""
     question: str = QUESTION
@@ -91,10 +91,12 @@ class CandidatesConfig(Config):
     @model_validator(mode="after")
     def _judge_uses_what_is_set(self) -> CandidatesConfig:
         asked = [name for name in ("critic", "question", "alternatives") if self._differs(name)]
-        if self.judge == "prm" and asked:
-            raise ValueError(f"{asked[0]} is for `judge: prompt`, and the judge here is prm. Change one of them.")
+        if self.judge == "judge" and asked:
+            raise ValueError(
+                f"{asked[0]} is for `judge: prompt`, and here it is the stage's judge. Change one of them."
+            )
         if self.judge == "prompt" and self._differs("aggregate"):
-            raise ValueError("aggregate is for `judge: prm`; a prompted judge gives one number. Remove it.")
+            raise ValueError("aggregate is for `judge: judge`; a prompted judge gives one number. Remove it.")
         if "{answer}" not in self.question and "{solution}" not in self.question:
             raise ValueError(
                 "question must hold {answer} or {solution}: else all candidates look the same to the judge."
@@ -106,8 +108,8 @@ class CandidatesConfig(Config):
 
     @property
     def needs(self) -> Judge | None:
-        """A prompted judge needs no process reward model."""
-        return "prm" if self.judge == "prm" else None
+        """A prompted judge needs no other."""
+        return "judge" if self.judge == "judge" else None
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -116,7 +118,7 @@ class CandidatesConfig(Config):
 
     def describe(self, name: str, *said: str) -> str:
         """For example `critic@8 prm` or `critic@8 prompt sft`, with the options that are not the usual ones."""
-        judge = f"{self.judge} {self.critic}" if self.critic is not None else self.judge
+        judge = f"{self.judge} {self.critic}" if self.critic is not None else named(self.judge)
         more = differences(self, ("num_samples", "judge", "critic", *said))
         return " ".join([f"{name}@{self.num_samples}", judge, *more])
 

@@ -129,7 +129,7 @@ class RegretTree:
             reached.append((mine, sampled))
             mine, sampled = mine * choice.strategy[choice.taken], sampled * choice.chance
         for choice, (own, sampling) in zip(reversed(walk.choices), reversed(reached), strict=True):
-            guesses = [child.estimate if self.mode.baseline == "prm" else 0.0 for child in choice.node.children]
+            guesses = [child.estimate if self.mode.baseline == "judge" else 0.0 for child in choice.node.children]
             values = sampled_values(guesses, choice.taken, value, choice.chance)
             value = sum(p * v for p, v in zip(choice.strategy, values, strict=True))
             table = self.tables[choice.node.id]

@@ -212,8 +212,8 @@ class MctsConfig(BudgetConfig):
     """A child's prior: its share of the samples, or of the siblings' length-normalised probabilities (OpenR)."""
     unvisited: Literal["value", "infinity", "prior"] = "value"
     """What stands for the value of a child without visits: its own estimate, infinity (all are tried), or its prior."""
-    leaf_value: Literal["prm", "value_head", "confidence"] = "prm"
-    """What estimates nodes: the process reward model, the policy's value head, or its confidence (Marco-o1)."""
+    leaf_value: Judge = "judge"
+    """What estimates nodes: the stage's `judge`, the policy's value head, or its confidence (Marco-o1)."""
     confidence_tokens: Annotated[int, Field(ge=2, le=100)] = TOP_TOKENS
     """With `leaf_value: confidence`: likeliest tokens that a token's probability is compared with."""
     rollout: RolloutConfig | None = None
@@ -255,11 +255,6 @@ class MctsConfig(BudgetConfig):
             raise ValueError(
                 f"`expand: chain` makes a node of every step; with `unit: {self.unit.kind}` use `expand: step`"
             )
-        if self.unit.kind == "tokens" and self.leaf_value == "prm":
-            raise ValueError(
-                "a process reward model is trained at the ends of steps, and `unit: tokens` ends nodes anywhere: use "
-                "`leaf_value: confidence` or `value_head`, or `unit: {kind: step}`"
-            )
         if self.selection.kind == "gumbel":
             if self.root_noise > 0:
                 raise ValueError("Gumbel selection has its own noise: leave out `root_noise`")
@@ -293,16 +288,11 @@ class MctsConfig(BudgetConfig):
             return
         if self.num_children != type(self).model_fields["num_children"].default or self.root_children is not None:
             raise ValueError("typed actions say themselves how many children there are: leave the numbers out")
-        if self.leaf_value == "prm" and self.cuts_steps:
-            raise ValueError(
-                "a process reward model is trained at the ends of steps, and an action with `max_tokens` ends "
-                "anywhere: use `leaf_value: confidence` or `value_head`, or leave `max_tokens` out"
-            )
 
     @property
     def title(self) -> str:
         """For example `mcts 16x3 step (weighted)`; what is not the default follows."""
-        judged = "" if self.leaf_value == "prm" else f" {self.leaf_value}"
+        judged = "" if self.leaf_value == "judge" else f" {self.leaf_value}"
         unit = f"{self.unit.size} tokens" if isinstance(self.unit, TokensUnit) else self.unit.kind
         grown = self.expand if self.unit.kind == "step" else unit
         many = "" if isinstance(self.unit, ActionsUnit) else f"x{self.num_children}"

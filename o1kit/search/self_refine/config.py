@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from o1kit.config import Config, Count, NonNegative, Positive, Probability, StageName
-from o1kit.search.section import Aggregate, BudgetConfig, Judge, differences, titled
-from o1kit.search.self_refine.prompts import CRITIQUE, PREFERENCE, REWRITE, SCORE, with_places
+from o1kit.functional.pairwise_prompt import PREFERENCE
+from o1kit.functional.prompts import with_places
+from o1kit.search.section import Aggregate, BudgetConfig, Judge, differences, named, renamed, titled
+from o1kit.search.self_refine.prompts import CRITIQUE, REWRITE, SCORE
 
 Mark = Annotated[float, Field(ge=-100.0, le=100.0)]
 Retries = Annotated[int, Field(ge=0, le=20)]
@@ -43,10 +45,10 @@ class SelfScoreConfig(Config):
         return self
 
 
-class PrmScoreConfig(Config):
-    """The stage's reward model judges the steps of an answer, as a chain that follows the problem itself."""
+class JudgeScoreConfig(Config):
+    """The stage's `judge` judges the steps of an answer, as a chain that follows the problem itself."""
 
-    kind: Literal["prm"]
+    kind: Literal["judge"]
     """Selects this judge."""
     aggregate: Aggregate = "min"
     """How the scores of an answer's steps become one number."""
@@ -65,7 +67,15 @@ class PairwiseConfig(Config):
     """Among how many of the likeliest next tokens Yes and No are looked for. A server may report fewer."""
 
 
-ScoreConfig = Annotated[SelfScoreConfig | PrmScoreConfig | PairwiseConfig, Field(discriminator="kind")]
+def _renamed(score: object) -> object:
+    if isinstance(score, dict):
+        renamed(score.get("kind"))
+    return score
+
+
+ScoreConfig = Annotated[
+    SelfScoreConfig | JudgeScoreConfig | PairwiseConfig, Field(discriminator="kind"), BeforeValidator(_renamed)
+]
 
 
 class MctsrConfig(Config):
@@ -78,7 +88,7 @@ class MctsrConfig(Config):
     max_children: Count = 3
     """An answer with so many rewrites, one of them better than itself, is rewritten no more."""
     score: ScoreConfig = SelfScoreConfig(kind="self_score")
-    """What marks an answer, again at each visit: `self_score`, or `prm`."""
+    """What marks an answer, again at each visit: `self_score`, or `judge`."""
     exploration: NonNegative = 1.4
     """Constant c of the upper confidence bound; marks reach from -100 to 100."""
     uct: Literal["paper", "code"] = "paper"
@@ -104,7 +114,7 @@ class MctsrConfig(Config):
         if score.kind == "pairwise":
             raise ValueError(
                 "mctsr averages the marks of each single answer, and a preference between two answers is no mark. "
-                "Use `self_score` or `prm`, or `kind: sr_mcts`, which ranks answers by preferences"
+                "Use `self_score` or `judge`, or `kind: sr_mcts`, which ranks answers by preferences"
             )
         return score
 
@@ -112,7 +122,7 @@ class MctsrConfig(Config):
     def title(self) -> str:
         """For example `mctsr 8x3 self_score`."""
         drawn = "" if self.pick == "best" else " (sampled)"
-        name = f"mctsr {self.num_rollouts}x{self.max_children} {self.score.kind}{drawn}"
+        name = f"mctsr {self.num_rollouts}x{self.max_children} {named(self.score.kind)}{drawn}"
         return titled(name, differences(self, ("num_rollouts", "max_children", "pick", "score", "stop_when_correct")))
 
 
@@ -126,7 +136,7 @@ class SrMctsConfig(Config):
     max_children: Count = 2
     """An answer with so many rewrites, one of them better than itself, is rewritten no more."""
     score: ScoreConfig = PairwiseConfig(kind="pairwise")
-    """What answers are compared by: `pairwise`, or `prm` (Bradley-Terry on its scores)."""
+    """What answers are compared by: `pairwise`, or `judge` (Bradley-Terry on its scores)."""
     exploration: NonNegative = 1.4
     """Constant c of the upper confidence bound; values reach from 0 to 1."""
     alpha: Probability = 0.9
@@ -142,14 +152,14 @@ class SrMctsConfig(Config):
         if score.kind == "self_score":
             raise ValueError(
                 "sr_mcts ranks answers by probabilities that one is better than another, and a model's mark for its "
-                "own answer is none. Use `pairwise` or `prm`, or `kind: mctsr`, which averages marks"
+                "own answer is none. Use `pairwise` or `judge`, or `kind: mctsr`, which averages marks"
             )
         return score
 
     @property
     def title(self) -> str:
         """For example `sr_mcts 8x2 pairwise`."""
-        name = f"sr_mcts {self.max_nodes}x{self.max_children} {self.score.kind}"
+        name = f"sr_mcts {self.max_nodes}x{self.max_children} {named(self.score.kind)}"
         return titled(name, differences(self, ("max_nodes", "max_children", "score")))
 
 
@@ -183,8 +193,8 @@ class SelfRefineConfig(BudgetConfig):
 
     @property
     def judge(self) -> Judge | None:
-        """The reward model, if the algorithm asks it."""
-        return "prm" if self.algorithm.score.kind == "prm" else None
+        """The stage's judge, if the algorithm asks it."""
+        return "judge" if self.algorithm.score.kind == "judge" else None
 
     @property
     def without_judge(self) -> str:

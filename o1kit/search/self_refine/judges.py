@@ -7,25 +7,20 @@ better than another. Where a model's reply says neither, the outcome is `error`,
 from __future__ import annotations
 
 import asyncio
-import re
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from o1kit.functional.aggregation import aggregate
+from o1kit.functional.marks import as_share, read_mark
 from o1kit.functional.preference import bradley_terry, symmetrised, yes_share
+from o1kit.functional.prompts import fill
 from o1kit.functional.refine import suppressed
-from o1kit.protocols import Decoding, Span, StepReward
+from o1kit.protocols import Decoding, RankingReward, Span, StepReward
 from o1kit.search.noise import derive
-from o1kit.search.self_refine.config import PairwiseConfig, PrmScoreConfig, SelfScoreConfig
+from o1kit.search.self_refine.config import JudgeScoreConfig, PairwiseConfig, SelfScoreConfig
 from o1kit.search.self_refine.desk import Desk
-from o1kit.search.self_refine.prompts import fill
 from o1kit.search.self_refine.tree import Answer
 from o1kit.types import Score, State
-
-_NUMBER = r"([+-]?\d{1,3}(?:\.\d+)?)(?!\.?\d|\s*(?:to|-)\s*[+-]?\d|\s*%|\s*/(?!\s*100\b))"
-"""A number that is no beginning of a longer one, of a range, of a percentage, or of a fraction other than n/100."""
-_MARK = re.compile(rf"(?:\[score\]|\bscore\b)\s*(?:is|[:=])?[\s*]*{_NUMBER}", re.IGNORECASE)
-_BARE = re.compile(rf"\s*{_NUMBER}\s*")
 
 
 class Marker(Protocol):
@@ -42,25 +37,6 @@ class Ranker(Protocol):
     async def prefer(self, first: Answer, second: Answer) -> float | None:
         """P(first is better), or None."""
         ...
-
-
-def read_mark(reply: str) -> float | None:
-    """The last mark of a reply, `[Score] N` or `Score: N`, or a reply that is nothing but a number; in [-100, 100]."""
-    text = reply.replace("\N{MINUS SIGN}", "-").replace("\N{EN DASH}", "-")
-    bare = _BARE.fullmatch(text)
-    found = [bare[1]] if bare else _MARK.findall(text)
-    value = float(found[-1]) if found else None
-    return value if value is not None and -100 <= value <= 100 else None
-
-
-def as_mark(value: float) -> float:
-    """A number in [0, 1] on the scale from -100 to 100."""
-    return 200 * value - 100
-
-
-def as_share(mark: float) -> float:
-    """A mark from -100 to 100 on the scale from 0 to 1; 0 for none at all (minus infinity)."""
-    return max((mark + 100) / 200, 0.0)
 
 
 @dataclass(eq=False)
@@ -86,10 +62,10 @@ class SelfScore:
 
 
 @dataclass(eq=False)
-class PrmScore:
-    """A reward model's scores, each computed once; answers are compared by Bradley and Terry's model."""
+class JudgeScore:
+    """The scores of the stage's judge, each computed once; answers are compared by Bradley and Terry's model."""
 
-    config: PrmScoreConfig
+    config: JudgeScoreConfig
     desk: Desk
     reward: StepReward
     known: dict[int, asyncio.Future[Score]] = field(default_factory=dict)
@@ -107,14 +83,19 @@ class PrmScore:
     async def _read(self, node: Answer) -> Score:
         root = self.desk.root
         if node.dummy:
-            return Score((await self.reward.score(root)).value, "prm")
+            return Score((await self.reward.score(root)).value, "judge")
         state = State(root.problem, root.prompt_ids, node.state.actions)
         node.step_scores = await self.reward.step_scores(state)
         self.desk.charge_scored(len(state.token_ids) - len(root.token_ids))
-        return Score(aggregate(self.config.aggregate, node.step_scores), "prm")
+        return Score(aggregate(self.config.aggregate, node.step_scores), "judge")
 
     async def prefer(self, first: Answer, second: Answer) -> float | None:
-        """P(first > second) = p(1 - q) / (p(1 - q) + q(1 - p))."""
+        """P(first > second): what the judge says if it compares chains, else p(1 - q) / (p(1 - q) + q(1 - p))."""
+        if isinstance(self.reward, RankingReward) and not (first.dummy or second.dummy):
+            root = self.desk.root
+            states = [State(root.problem, root.prompt_ids, node.state.actions) for node in (first, second)]
+            self.desk.charge_scored(sum(len(state.token_ids) - len(root.token_ids) for state in states))
+            return await self.reward.prefer(*states)
         one, other = [(await self.mark(node)).value for node in (first, second)]
         return bradley_terry(one, other)
 

@@ -15,13 +15,14 @@ import asyncio
 import math
 from collections.abc import Sequence
 
+from o1kit.functional.marks import as_mark, as_share
 from o1kit.functional.refine import importance_index, mctsr_backup, mctsr_q, mctsr_uct_code, mctsr_uct_paper
 from o1kit.functional.voting import best
 from o1kit.protocols import Reward
 from o1kit.search.noise import derive
 from o1kit.search.self_refine.config import MctsrConfig
 from o1kit.search.self_refine.desk import Desk
-from o1kit.search.self_refine.judges import Marker, as_mark, as_share
+from o1kit.search.self_refine.judges import Marker
 from o1kit.search.self_refine.tree import Answer, add, export, improved, most_promising
 from o1kit.types import Action, Completion, SearchResult, State, Trajectory
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from o1kit.protocols import Policy, Reward, StepReward
 from o1kit.search.self_refine.config import (
+    JudgeScoreConfig,
     MctsrConfig,
     PairwiseConfig,
-    PrmScoreConfig,
     SelfRefineConfig,
     SelfScoreConfig,
 )
 from o1kit.search.self_refine.desk import Desk
-from o1kit.search.self_refine.judges import Pairwise, PrmScore, SelfScore
+from o1kit.search.self_refine.judges import JudgeScore, Pairwise, SelfScore
 from o1kit.search.self_refine.mctsr import Mctsr
 from o1kit.search.self_refine.sr_mcts import SrMcts
 from o1kit.types import SearchResult, State
@@ -39,12 +39,12 @@ class SelfRefine:
 
 
 def _judge(
-    config: SelfScoreConfig | PrmScoreConfig | PairwiseConfig, desk: Desk, reward: StepReward | None
-) -> SelfScore | PrmScore | Pairwise:
+    config: SelfScoreConfig | JudgeScoreConfig | PairwiseConfig, desk: Desk, reward: StepReward | None
+) -> SelfScore | JudgeScore | Pairwise:
     if isinstance(config, SelfScoreConfig):
         return SelfScore(config, desk)
     if isinstance(config, PairwiseConfig):
         return Pairwise(config, desk)
     if reward is None:
-        raise ValueError("`score: prm` needs a reward that judges steps")
-    return PrmScore(config, desk, reward)
+        raise ValueError("`score: judge` needs a reward that judges steps")
+    return JudgeScore(config, desk, reward)

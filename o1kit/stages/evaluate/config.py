@@ -7,8 +7,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from o1kit.config import Config, Count, Probability, StageName
+from o1kit.rewards.config import JudgeConfig
 from o1kit.search.config import SearchConfig
 from o1kit.stages.config import StageConfig
+from o1kit.stages.prm.config import FileLabelsConfig, StageLabelsConfig
 
 OWN = "model"
 """What stands for the recipe's own model in a list of policies; no stage may have this name."""
@@ -41,24 +43,6 @@ class OverlapConfig(Config):
     """A problem counts as similar if at least this share of its n-grams occurs in training problems."""
 
 
-class StageLabelsConfig(Config):
-    """Step labels that an earlier stage made."""
-
-    kind: Literal["stage"]
-    """Selects this source."""
-    stage: StageName
-    """A `labels` stage. Give it problems that the reward model was not trained on."""
-
-
-class FileLabelsConfig(Config):
-    """Step labels from a file (docs/labels.md)."""
-
-    kind: Literal["file"]
-    """Selects this source."""
-    path: str
-    """File of labelled chains, relative to the recipe."""
-
-
 class EvaluateConfig(StageConfig):
     """Accuracy of every policy with every search on every split, with intervals and token counts."""
 
@@ -69,8 +53,8 @@ class EvaluateConfig(StageConfig):
 
     With an `http` engine it is one: what the servers serve, be it the recipe's own model or a stage's folder.
     """
-    judge: StageName | None = None
-    """The `prm` stage that judges steps, for searches that need one."""
+    judge: JudgeConfig | None = None
+    """What judges steps, for searches that need it: the name of a `prm` stage, or a section."""
     judge_folder: str | None = None
     """In place of `judge`: folder of a reward model, as a stage writes it; relative to the recipe."""
     searches: list[SearchConfig] = Field(min_length=1)

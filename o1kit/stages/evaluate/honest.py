@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from o1kit.protocols import StepReward
+from o1kit.protocols import RankingReward, StepReward
 from o1kit.types import Score, State
 
 
@@ -28,3 +28,21 @@ class WatchedSteps:
         """The score after each step."""
         self.used = self.used or self._oracle
         return await self.reward.step_scores(state)
+
+
+class WatchedRanking(WatchedSteps):
+    """The same for a reward that compares chains."""
+
+    def __init__(self, reward: RankingReward, source: object = None) -> None:
+        super().__init__(reward, source)
+        self.ranking = reward
+
+    async def prefer(self, first: State, second: State) -> float | None:
+        """The probability that the first chain is better."""
+        self.used = self.used or self._oracle
+        return await self.ranking.prefer(first, second)
+
+
+def watched_reward(reward: StepReward, source: object = None) -> WatchedSteps:
+    """The reward, watched; `source` is what it wraps."""
+    return WatchedRanking(reward, source) if isinstance(reward, RankingReward) else WatchedSteps(reward, source)

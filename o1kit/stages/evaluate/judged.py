@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from o1kit.functional.process_metrics import (
     process_bench_f1,
     reliability,
     step_accuracy,
-    within_problem_auc,
+    within_auc,
 )
 from o1kit.functional.statistics import expected_calibration_error, roc_auc
 from o1kit.protocols import StageInputs, StepReward
@@ -25,8 +26,9 @@ from o1kit.report.label_schema import LabelRecord
 from o1kit.report.labels import LABELS, read_labels
 from o1kit.report.results import ResultRow
 from o1kit.search.config import BestOfNConfig, SampleConfig
-from o1kit.stages.evaluate.config import EvaluateConfig, FileLabelsConfig
-from o1kit.stages.searching import label, run_all
+from o1kit.stages.evaluate.config import EvaluateConfig
+from o1kit.stages.prm.config import FileLabelsConfig
+from o1kit.stages.searching import run_all
 from o1kit.types import Action, Completion, Problem, State
 
 
@@ -39,16 +41,23 @@ class JudgedChain(NamedTuple):
 
 
 def judge_metrics(
-    inputs: StageInputs, judge: StepReward, template: PromptTemplate, rows: Sequence[ResultRow]
+    inputs: StageInputs, judge: StepReward, template: PromptTemplate, rows: Sequence[ResultRow], titles: Sequence[str]
 ) -> dict[str, Any]:
     """All that is known of the judge; empty if the recipe asks for nothing that tells.
+
+    Args:
+        inputs: of the stage.
+        judge: what is measured.
+        template: turns labelled text into tokens.
+        rows: what was measured of the searches.
+        titles: what each of the recipe's searches is called.
 
     Raises:
         DataError: the labels cannot be read, or there are none.
     """
     config: EvaluateConfig = inputs.config
     found: dict[str, Any] = {}
-    gains = best_of_n_gains(config, rows)
+    gains = best_of_n_gains(config, rows, titles)
     if gains:
         found["best_of_n"] = gains
     if config.labels is not None:
@@ -59,7 +68,14 @@ def judge_metrics(
         chains = run_all(records, lambda _, record: judged(record, judge, template), label="judge on labelled chains")
         sources = sorted({record.provenance.source for record in records})
         found |= {"labels": {"sha256": sha256_of(path), "sources": sources}, **label_metrics(chains)}
-    return {"judge": config.judge_folder or config.judge, **found} if found else {}
+    return {"judge": judge_of(config), **found} if found else {}
+
+
+def judge_of(config: EvaluateConfig) -> str:
+    """What judges, in words: a stage, a folder, or the kind of a reward; empty for nothing."""
+    if config.judge_folder is not None or config.judge is None:
+        return config.judge_folder or ""
+    return config.judge if isinstance(config.judge, str) else config.judge.kind
 
 
 def labels_path(inputs: StageInputs) -> Path:
@@ -108,8 +124,9 @@ def label_metrics(chains: Sequence[JudgedChain]) -> dict[str, Any]:
     }
     if len(set(good)) == 2:
         found["auc"] = roc_auc(scores, good)
-    if any(len({g for p, g in zip(problems, good, strict=True) if p == name}) == 2 for name in set(problems)):
-        found["auc_within_problem"], found["problems_within"] = within_problem_auc(problems, scores, good)
+    within = within_auc(scores, good, problems)
+    if within.auc is not None:
+        found |= {"auc_within_problem": within.auc, "problems_within": within.problems}
     return found | _first_errors(chains)
 
 
@@ -117,9 +134,9 @@ def _first_errors(chains: Sequence[JudgedChain]) -> dict[str, Any]:
     """F1 as ProcessBench defines it, for chains whose labels are known up to the first error."""
     known = [(c, error) for c in chains if (error := true_error(c.labels)) is not None]
     found: dict[str, Any] = {}
-    if _both(error for _, error in known):
-        bench = process_bench_f1([error for _, error in known], [first_error(c.scores) for c, _ in known])
-        found |= {"f1": bench.f1, "f1_on_wrong": bench.on_wrong, "f1_on_right": bench.on_right}
+    bench = process_bench_f1([error for _, error in known], [first_error(c.scores) for c, _ in known])
+    if bench.f1 is not None:
+        found |= {"f1": bench.f1, "f1_on_wrong": bench.error_accuracy, "f1_on_right": bench.correct_accuracy}
     halves: list[list[tuple[JudgedChain, int]]] = [[], []]
     for chain, error in known:
         halves[blake2b(chain.problem.encode(), digest_size=1).digest()[0] & 1].append((chain, error))
@@ -146,34 +163,32 @@ def _both(errors: Iterable[int]) -> bool:
     return len({error == NO_ERROR for error in errors}) == 2
 
 
-def best_of_n_gains(config: EvaluateConfig, rows: Sequence[ResultRow]) -> list[dict[str, Any]]:
+def best_of_n_gains(config: EvaluateConfig, rows: Sequence[ResultRow], titles: Sequence[str]) -> list[dict[str, Any]]:
     """What the judge's choice among N samples gains over one sample and over their majority, where those are known.
 
     Only searches that draw their samples alike are compared: `gain_pass_at_1`, and `gain_majority` at the same N.
     """
-    listed = [s for s in config.searches if isinstance(s, BestOfNConfig) and s.judge in ("prm", "judge")]
     cells = {(row.policy, row.search, row.split): row.accuracy for row in rows}
+    named = list(zip(config.searches, titles, strict=True))
+    plain = {str(s.decoding): title for s, title in named if isinstance(s, SampleConfig)}
+    votes = {_drawn(s): title for s, title in named if isinstance(s, BestOfNConfig) and s.select == "majority"}
     found = []
-    for search in listed:
-        drawn = (search.decoding, search.num_samples, search.adaptive, search.token_budget, search.diversity)
-        plain = [s for s in config.searches if isinstance(s, SampleConfig) and s.decoding == search.decoding]
-        votes = [
-            s
-            for s in config.searches
-            if isinstance(s, BestOfNConfig)
-            and s.select == "majority"
-            and (s.decoding, s.num_samples, s.adaptive, s.token_budget, s.diversity) == drawn
-        ]
-        for policy in config.policies:
-            for split in config.splits:
-                base = cells.get((policy, label(search), split))
-                if base is None:
-                    continue
-                gains = {
-                    name: base - cells[policy, label(others[0]), split]
-                    for name, others in (("gain_pass_at_1", plain), ("gain_majority", votes))
-                    if others
-                }
-                if gains:
-                    found.append({"policy": policy, "search": label(search), "split": split, **gains})
+    for search, title in named:
+        if not isinstance(search, BestOfNConfig) or search.judge != "judge":
+            continue
+        others = {"gain_pass_at_1": plain.get(str(search.decoding)), "gain_majority": votes.get(_drawn(search))}
+        for policy, split in product(config.policies, config.splits):
+            base = cells.get((policy, title, split))
+            gains = {
+                name: base - cells[policy, other, split]
+                for name, other in others.items()
+                if base is not None and other is not None
+            }
+            if gains:
+                found.append({"policy": policy, "search": title, "split": split, **gains})
     return found
+
+
+def _drawn(search: BestOfNConfig) -> str:
+    """How a search draws its samples, in words."""
+    return str((search.decoding, search.num_samples, search.adaptive, search.token_budget, search.diversity))

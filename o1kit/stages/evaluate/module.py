@@ -15,20 +15,21 @@ from o1kit.protocols import Decoding, StageInputs
 from o1kit.report.output_schema import OutputLine
 from o1kit.report.results import Answer, ResultRow
 from o1kit.report.tree import tree_record
-from o1kit.rewards.judges import own_judge
+from o1kit.rewards.build import engines_of
+from o1kit.rewards.judges import guarded, own_judge
 from o1kit.rewards.verifier import Verifier, verifier_of
 from o1kit.search.config import GreedyConfig, SearchConfig
 from o1kit.search.journal import Journal
 from o1kit.search.journaled import JournaledPolicy
 from o1kit.search.tolerance import Tolerance
 from o1kit.stages.evaluate.config import EvaluateConfig
-from o1kit.stages.evaluate.honest import WatchedSteps
+from o1kit.stages.evaluate.honest import watched_reward
 from o1kit.stages.evaluate.judged import judge_metrics
 from o1kit.stages.evaluate.measuring import Measured, measure
-from o1kit.stages.evaluate.shared import SharedSamples, SharedScores
+from o1kit.stages.evaluate.shared import SharedSamples, remembered
 from o1kit.stages.evaluate.storing import Book, Cell
 from o1kit.stages.models import Models
-from o1kit.stages.searching import guarded, journals_of, label, origin_of, run_all
+from o1kit.stages.searching import journals_of, judge_name, label, origin_of, run_all
 from o1kit.tasks.suite import Suite
 from o1kit.types import Problem, Score, SearchResult
 
@@ -60,6 +61,7 @@ class EvaluateModule(L.LightningModule):
         self.models.serve(self.config.policies[0], self.config.searches)
         self.tolerance = Tolerance(self.config.max_failed_judgements)
         self.journals = journals_of(inputs)
+        self.label = partial(label, judge=judge_name(inputs))
 
     @property
     def measured(self) -> list[Measured]:
@@ -74,7 +76,7 @@ class EvaluateModule(L.LightningModule):
     def test_step(self, pair: tuple[str, str], batch_idx: int) -> None:
         """Evaluates one policy on one split with every search."""
         name, split = pair
-        titles = [label(config) for config in self.config.searches]
+        titles = [self.label(config) for config in self.config.searches]
         with self.journals.open(f"{batch_idx:05d}", policy=name, split=split, search=titles) as journal:
             self._evaluate(name, split, journal)
             pairs = len(self.config.policies) * len(self.config.splits)
@@ -82,17 +84,18 @@ class EvaluateModule(L.LightningModule):
         self.tolerance.forget()
 
     def _evaluate(self, name: str, split: str, journal: Journal) -> None:
-        policy, prm = self.models.policy(name), self.models.prm(self.config.judge)
+        policy = self.models.policy(name)
+        raw = self.models.judge(self.config.judge, policy, name)
         shared = SharedSamples(JournaledPolicy(policy, journal))
-        scores = SharedScores(guarded(prm, journal, self.tolerance, "prm")) if prm is not None else None
+        scores = remembered(guarded(raw, journal, self.tolerance, "judge")) if raw is not None else None
         problems = self.suite.problems(split)
-        engines = {"policy": policy.engine} | ({"prm": prm.engine} if prm is not None else {})
+        engines = {"policy": policy.engine} | {n: e for n, e in engines_of(raw).items() if e is not policy.engine}
         largest_first = sorted(enumerate(self.config.searches), key=lambda p: -getattr(p[1], "num_samples", 0))
         for place, config in largest_first:
             search: Any = registry.lookup("searches", config.kind)(config)
             own = own_judge(config, policy.engine)
             judge = scores if own is None else guarded(own, journal, self.tolerance, str(config.judge))
-            watched = WatchedSteps(judge, own or prm) if judge is not None else None
+            watched = watched_reward(judge, own or raw) if judge is not None else None
             more = {"oracle": Verifier(self.suite, self._verifier.pool, policy.answer)} if config.oracle else {}
             run = partial(search.run, policy=shared, reward=watched, **more)
 
@@ -100,7 +103,7 @@ class EvaluateModule(L.LightningModule):
                 result: SearchResult = await run(shared.start(problem), key=key)
                 return result
 
-            cell = Cell(name, label(config), split, config.oracle, config.bound is None)
+            cell = Cell(name, self.label(config), split, place, config.oracle, config.bound is None)
             runs = self._search(cell, config, problems, work)
             if watched is not None and watched.used and not cell.oracle:
                 cell = cell._replace(search=f"{cell.search} oracle", oracle=True)
@@ -111,7 +114,7 @@ class EvaluateModule(L.LightningModule):
             spent = {who: engine.ledger.take().per_problem(count) for who, engine in engines.items()}
             for other in config.models:
                 spent[f"model {other}"] = self.models.other(other).engine.ledger.take().per_problem(count)
-            self._measure(cell, config, runs, place, spent)
+            self._measure(cell, config, runs, spent)
 
     def _search(
         self,
@@ -140,7 +143,7 @@ class EvaluateModule(L.LightningModule):
         return 1 if isinstance(config, GreedyConfig) else self.config.seeds
 
     def _measure(
-        self, cell: Cell, config: SearchConfig, runs: list[list[OutputLine]], place: int, spent: Mapping[str, Any]
+        self, cell: Cell, config: SearchConfig, runs: list[list[OutputLine]], spent: Mapping[str, Any]
     ) -> None:
         """Makes the rows of a cell, and logs them."""
         tasks = {problem.id: problem.task for problem in self.suite.problems(cell.split)}
@@ -150,7 +153,7 @@ class EvaluateModule(L.LightningModule):
         for i, found in enumerate(measure(cell, config, runs, tasks, self.config.pass_at)):
             row = replace(found.row, extra={**found.row.extra, **extra})
             first = self.config.policies.index(cell.policy)
-            self._placed.append(Placed((first, place, i), found._replace(row=row)))
+            self._placed.append(Placed((first, cell.place, i), found._replace(row=row)))
             self.log(f"eval/{row.name}/{where}", row.accuracy, batch_size=1)
             self.log(f"eval/tokens_per_problem/{row.name}/{where}", row.tokens_per_problem, batch_size=1)
         for name, value in wrong.items():
@@ -193,9 +196,11 @@ class EvaluateModule(L.LightningModule):
             return Answer(problem.prompt, self.config.policies[-1], state.text, policy.answer(state))
 
         self.asked = run_all(questions, work, label="questions") if questions else []
-        judge = self.models.prm(self.config.judge)
+        judge = self.models.judge(self.config.judge, policy, self.config.policies[-1])
         if judge is not None:
-            self.reward = judge_metrics(self.inputs, self.tolerance.wrap(judge, "prm"), policy.template, self.rows)
+            titles = [self.label(search) for search in self.config.searches]
+            guarded_judge = self.tolerance.wrap(judge, "judge")
+            self.reward = judge_metrics(self.inputs, guarded_judge, policy.template, self.rows, titles)
             self.tolerance.check(end=True)
 
     def configure_optimizers(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from o1kit.protocols import Decoding, Policy, Span, StepReward
+from o1kit.protocols import Decoding, Policy, RankingReward, Span, StepReward
 from o1kit.types import Action, Problem, Score, State
 
 
@@ -78,3 +78,27 @@ class SharedScores:
             self._scores[name] = asyncio.get_running_loop().create_future()
             self._scores[name].set_result(await self.reward.step_scores(state))
         return await self._scores[name]
+
+
+class SharedRanking(SharedScores):
+    """The same for a reward that compares chains; comparisons are remembered too."""
+
+    def __init__(self, reward: RankingReward) -> None:
+        super().__init__(reward)
+        self.ranking = reward
+        self._preferred: dict[tuple[tuple[int, ...], tuple[int, ...]], asyncio.Task[float | None]] = {}
+
+    async def prefer(self, first: State, second: State) -> float | None:
+        """The probability that the first chain is better."""
+        name = first.token_ids, second.token_ids
+        if name not in self._preferred:
+            self._preferred[name] = asyncio.ensure_future(self._ask(first, second))
+        return await asyncio.shield(self._preferred[name])
+
+    async def _ask(self, first: State, second: State) -> float | None:
+        return await self.ranking.prefer(first, second)
+
+
+def remembered(reward: StepReward) -> SharedScores:
+    """The reward with its judgements of finished chains remembered."""
+    return SharedRanking(reward) if isinstance(reward, RankingReward) else SharedScores(reward)

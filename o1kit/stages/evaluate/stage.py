@@ -17,6 +17,7 @@ from o1kit.report.tree import write_trees
 from o1kit.stages.evaluate.comparing import compare
 from o1kit.stages.evaluate.config import EvaluateConfig
 from o1kit.stages.evaluate.data import EvaluateData
+from o1kit.stages.evaluate.judged import judge_of
 from o1kit.stages.evaluate.module import EvaluateModule
 from o1kit.stages.evaluate.overlaps import overlaps
 from o1kit.stages.start import suite_of
@@ -78,6 +79,6 @@ def with_judge(inputs: StageInputs) -> StageInputs:
 def about_of(module: EvaluateModule) -> About:
     """What the results come from."""
     inputs, config = module.inputs, module.config
-    judge = config.judge_folder or config.judge or ""
+    judge = judge_of(config)
     stage, seeds = config.name, config.seeds
     return About(version("o1kit"), inputs.fingerprint, stage, inputs.seed, seeds, module.suite.graders(), judge)

@@ -21,6 +21,8 @@ class Cell(NamedTuple):
     policy: str
     search: str
     split: str
+    place: int = 0
+    """Number of the search in the recipe's list."""
     oracle: bool = False
     decides: bool = True
     """True for a search that gives one answer, false for plain samples."""
@@ -72,6 +74,7 @@ class Book:
             policy=cell.policy,
             search=cell.search,
             split=cell.split,
+            place=cell.place,
             seed=seed,
             key=key,
             problem=problem.id,

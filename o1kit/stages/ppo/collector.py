@@ -19,7 +19,9 @@ from o1kit.functional.tree_values import tree_values
 from o1kit.ledger import Ledger
 from o1kit.models.language_model import LanguageModel
 from o1kit.protocols import StageInputs, StepReward
-from o1kit.rewards.config import MixtureConfig, PrmRewardConfig, RewardConfig, VerifierConfig
+from o1kit.rewards.build import engines_of, named_parts
+from o1kit.rewards.config import ConstitutionConfig, Part, VerifierConfig
+from o1kit.rewards.judges import guarded
 from o1kit.rewards.prm import step_ends
 from o1kit.rewards.verifier import Verifier
 from o1kit.search.journaled import JournaledPolicy
@@ -28,7 +30,7 @@ from o1kit.stages.ppo.config import PpoConfig
 from o1kit.stages.ppo.experience import Experience
 from o1kit.stages.ppo.metrics import search_metrics
 from o1kit.stages.ppo.passes import chain_logprobs, chain_values, imprint, unjudged
-from o1kit.stages.searching import guarded, journals_of, run_all
+from o1kit.stages.searching import journals_of, run_all
 from o1kit.stages.sequences import pad_floats
 from o1kit.types import Problem, SearchResult, Trajectory
 
@@ -60,7 +62,7 @@ class Collector:
         verifier: Verifier,
         policy: LanguagePolicy,
         judge: StepReward | None,
-        reward_models: dict[str, StepReward],
+        reward_models: Mapping[str, StepReward],
         reference: LanguageModel,
         critic: LanguageModel | None,
     ) -> None:
@@ -75,6 +77,8 @@ class Collector:
     def collect(self, problems: Sequence[Problem], version: int) -> Collected:
         """Searches the problems with policy number `version`."""
         self.policy.engine.refresh()
+        for reward in (self.judge, *self.reward_models.values()):
+            getattr(reward, "refresh", lambda: None)()
         for ledger in self._ledgers():
             ledger.take()
         found = self._searched(problems, version)
@@ -107,7 +111,7 @@ class Collector:
         with self.journals.open(f"{version:05d}", policy=version, search=title, weights=weights) as journal:
             guard = partial(guarded, journal=journal, tolerance=self.tolerance)
             judge = guard(self.judge, name="judge") if self.judge is not None else None
-            models = {name: guard(model, name=name) for name, model in self.reward_models.items()}
+            models = {name: guard(model, name=f"reward {name}") for name, model in self.reward_models.items()}
             policy = JournaledPolicy(self.policy, journal)
             more = {"oracle": self.verifier} if self.config.search.oracle else {}
 
@@ -123,11 +127,9 @@ class Collector:
 
     def _ledgers(self) -> list[Ledger]:
         """The policy's ledger, then those of the reward models' own engines."""
-        engines = [
-            self.policy.engine,
-            *(getattr(r, "engine", None) for r in (self.judge, *self.reward_models.values())),
-        ]
-        return list({id(engine): engine.ledger for engine in engines if engine is not None}.values())
+        rewards = [engines_of(reward).values() for reward in (self.judge, *self.reward_models.values())]
+        engines = [self.policy.engine, *(engine for some in rewards for engine in some)]
+        return list({id(engine.ledger): engine.ledger for engine in engines}.values())
 
     def _share_right(self, problem: Problem, result: SearchResult) -> float:
         truth = self.verifier.suite.truth(problem)
@@ -138,16 +140,17 @@ class Collector:
         """Reward of each generated token."""
         start = len(trajectory.state.prompt_ids)
         rewards = [0.0] * (len(trajectory.state.token_ids) - start)
-        for part in parts(self.config.reward):
+        # After the problem's own prompt, whatever it was sampled after: that is what reward models were trained on.
+        judged = replace(trajectory.state, prompt_ids=self.policy.start(trajectory.state.problem).prompt_ids)
+        for name, part in named_parts(self.config.reward).items():
             if isinstance(part, VerifierConfig):
                 rewards[-1] += part.weight * (await self.verifier.score(trajectory.state)).value
+            elif getattr(self.reward_models[name], "level", "step") == "outcome":
+                rewards[-1] += part.weight * ((await models[name].score(judged)).value - _owed(part))
             else:
-                # After the problem's own prompt, whatever it was sampled after: that is what the model was trained on.
-                judged = replace(trajectory.state, prompt_ids=self.policy.start(trajectory.state.problem).prompt_ids)
-                scores = await models[part.model].step_scores(judged)
-                last = 0.0
-                for end, score in zip(step_ends(trajectory.state), scores, strict=True):
-                    rewards[end - start] += part.weight * (score - last)
+                last = _owed(part)
+                for end, score in zip(step_ends(judged), await models[name].step_scores(judged), strict=True):
+                    rewards[end - len(judged.prompt_ids)] += part.weight * (score - last)
                     last = score
         return rewards
 
@@ -231,6 +234,6 @@ def _tree_baselines(result: SearchResult, rewards: Sequence[Sequence[float]], st
     ]
 
 
-def parts(config: RewardConfig) -> list[VerifierConfig | PrmRewardConfig]:
-    """The rewards that a section adds up."""
-    return list(config.of) if isinstance(config, MixtureConfig) else [config]
+def _owed(part: Part) -> float:
+    """What a chain has to be worth in order to lose nothing: all, where the reward is a penalty."""
+    return 1.0 if isinstance(part, ConstitutionConfig) and part.pays == "penalty" else 0.0

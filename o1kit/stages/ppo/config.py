@@ -6,7 +6,7 @@ from typing import Literal
 
 from o1kit.config import Config, Count, NonNegative, Positive, Probability, StageName
 from o1kit.replay.config import PrioritizedReplayConfig, ReplayConfig
-from o1kit.rewards.config import RewardConfig, VerifierConfig
+from o1kit.rewards.config import JudgeConfig, RewardConfig, VerifierConfig
 from o1kit.search.config import MctsConfig, SearchConfig
 from o1kit.stages.config import TrainingStageConfig
 
@@ -47,11 +47,11 @@ class PpoConfig(TrainingStageConfig):
     clip ratio bounds how far the policy moves in all.
     """
     reward: RewardConfig = VerifierConfig(kind="verifier")
-    """What the policy is rewarded for."""
+    """What the policy is rewarded for: step by step by kinds that judge steps, by the others at the end of a chain."""
     search: SearchConfig = MctsConfig(kind="mcts")
     """How trajectories are collected."""
-    judge: StageName | None = None
-    """The `prm` stage that judges steps inside the search, if the search asks for one."""
+    judge: JudgeConfig | None = None
+    """What judges steps inside the search, if it asks for it: the name of a `prm` stage, or a section."""
     replay: ReplayConfig = PrioritizedReplayConfig(kind="prioritized")
     """Which trajectories an update sees."""
     loss: PpoLossConfig = PpoLossConfig()

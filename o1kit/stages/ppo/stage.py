@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 
 from o1kit.engines.http import LEARNING, needs
 from o1kit.engines.policy import LanguagePolicy
 from o1kit.models.config import HttpEngineConfig, local_engine
 from o1kit.models.load import save_directory
-from o1kit.protocols import BuiltStage, Decoding, StageInputs, StepReward
-from o1kit.rewards.config import PrmRewardConfig
+from o1kit.protocols import BuiltStage, Decoding, StageInputs
+from o1kit.rewards.build import alternatives_of, build_reward, decodings, named_parts
+from o1kit.rewards.config import VerifierConfig
 from o1kit.rewards.judges import own_judge
-from o1kit.rewards.prm import PrmReward
-from o1kit.stages.ppo.collector import Collector, parts
+from o1kit.stages.models import Models, check_alternatives
+from o1kit.stages.ppo.collector import Collector
 from o1kit.stages.ppo.config import PpoConfig
 from o1kit.stages.ppo.data import PpoData
 from o1kit.stages.ppo.module import PpoModule
-from o1kit.stages.searching import build_engine, build_policy, build_served, build_verifier
+from o1kit.stages.searching import build_policy, build_served, build_verifier
 from o1kit.stages.start import served_template, starting_model, suite_of, trainable
 from o1kit.tasks.suite import Suite
+
+TRAINED = ""
+"""Stands for the model in training where judges get their models from; no stage has this name."""
 
 
 class PpoStage:
@@ -40,10 +47,16 @@ class PpoStage:
             model.add_head()
         trainable(model, inputs)
         policy = served or build_policy(model, template, local_engine(inputs.recipe.engine))
-        models = {part.model for part in parts(config.reward) if isinstance(part, PrmRewardConfig)}
-        models |= {config.judge} if config.judge is not None else set()
-        rewards = {name: _prm(inputs, name, template) for name in sorted(models)}
-        judge = _judge(config, policy, rewards)
+        policy.alternatives = max(alternatives_of(config.judge), alternatives_of(config.reward))
+        models = Models(inputs, suite, lambda: torch.device("cpu"))
+        models.served = served
+        models.adopt(TRAINED, model, template)
+        context = replace(models.context(policy, TRAINED), scorer=cache(models.scorer))
+        learned = {n: part for n, part in named_parts(config.reward).items() if not isinstance(part, VerifierConfig)}
+        rewards = {name: build_reward(part, context) for name, part in learned.items()}
+        judge = own_judge(config.search, policy.engine)
+        if judge is None and config.judge is not None:
+            judge = build_reward(config.judge, context)
         verifier = build_verifier(suite, policy)
         critic = model if served is not None else None
         collector = Collector(inputs, verifier, policy, judge, rewards, reference.eval(), critic)
@@ -112,17 +125,9 @@ def _served(inputs: StageInputs, suite: Suite) -> LanguagePolicy | None:
     if not isinstance(engine, HttpEngineConfig):
         return None
     template, context = served_template(inputs, config.policy, suite)
-    decoding = getattr(config.search, "decoding", Decoding(greedy=True))
-    return build_served(template, context, engine, [*LEARNING, *needs(decoding)], "PPO")
-
-
-def _judge(config: PpoConfig, policy: LanguagePolicy, rewards: Mapping[str, StepReward]) -> StepReward | None:
-    own = own_judge(config.search, policy.engine)
-    return own if own is not None or config.judge is None else rewards[config.judge]
-
-
-def _prm(inputs: StageInputs, name: str, template: Any) -> StepReward:
-    from o1kit.models.load import load_directory
-
-    model, _ = load_directory(inputs.artifacts[name].directory)
-    return PrmReward(build_engine(model, template, local_engine(inputs.recipe.engine)))
+    judging = [*decodings(config.judge), *decodings(config.reward)]
+    wanted = [getattr(config.search, "decoding", Decoding(greedy=True)), *judging]
+    lacking = [need for decoding in wanted for need in needs(decoding)]
+    policy = build_served(template, context, engine, [*LEARNING, *lacking], "PPO")
+    check_alternatives(getattr(policy.engine, "able", None), judging)
+    return policy

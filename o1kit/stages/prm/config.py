@@ -1,40 +1,125 @@
-"""Recipe section of process reward models."""
+"""Recipe section of reward models that are trained: on steps, on whole chains, or on comparisons."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from o1kit.config import Config, Count, Positive, StageName
+from pydantic import Field, model_validator
+
+from o1kit.config import Config, Count, NonNegative, StageName
 from o1kit.stages.config import TrainingStageConfig
+from o1kit.stages.labels.config import MonteCarloLabelsConfig
 
 
-class MonteCarloLabelsConfig(Config):
-    """Step labels from completions of the policy (Math-Shepherd, arXiv 2312.08935)."""
+class StageLabelsConfig(Config):
+    """Labels, or preference pairs, that an earlier stage wrote."""
 
-    kind: Literal["monte_carlo"]
+    kind: Literal["stage"]
     """Selects this source of labels."""
-    num_problems: Count = 512
-    """Training problems to label."""
-    chains: Count = 4
-    """Chains sampled for each problem."""
-    completions: Count = 4
-    """Completions sampled from each prefix (N)."""
-    estimate: Literal["hard", "soft"] = "soft"
-    """`soft`: share of completions that reach the right answer; `hard`: 1 if any does."""
-    temperature: Positive = 1.0
-    """Divides the logits while sampling."""
+    stage: StageName
+    """The stage that wrote them."""
+
+
+class FileLabelsConfig(Config):
+    """Labels, or preference pairs, from a file in o1kit's format (`docs/labels.md`)."""
+
+    kind: Literal["file"]
+    """Selects this source of labels."""
+    path: Annotated[str, Field(min_length=1)]
+    """The file; a relative path starts from the recipe's folder."""
+
+
+LabelsConfig = Annotated[MonteCarloLabelsConfig | StageLabelsConfig | FileLabelsConfig, Field(discriminator="kind")]
+
+
+class PrmObjectiveConfig(Config):
+    """Every step is judged: cross-entropy with the labels at the ends of steps."""
+
+    kind: Literal["prm"]
+    """Selects this objective."""
+    ranking: NonNegative = 0.0
+    """Weight of a second loss, -log sigmoid(r_better - r_worse) among the chains of one problem, and among their steps.
+
+    Cross-entropy alone is content with how hard a problem is; this one with which of its chains is right. With it a
+    batch holds several chains of each problem."""
+
+
+class OrmObjectiveConfig(Config):
+    """Whole chains are judged: cross-entropy with the final answer's label, at the end of the chain only."""
+
+    kind: Literal["orm"]
+    """Selects this objective."""
+
+
+class PairwiseObjectiveConfig(Config):
+    """Chains of one problem are compared: -log sigmoid(r_better - r_worse) (Bradley-Terry), or a question to answer.
+
+    Read by a head, each chain gets a number at its end; read by tokens, the model is asked whether the first of two
+    answers is better (LLaMA-Berry, arXiv 2410.02884), in both orders."""
+
+    kind: Literal["pairwise"]
+    """Selects this objective."""
+    pairs_per_problem: Count = 16
+    """Most comparisons that labels of one problem are made into; with a head every pair within a batch counts."""
+
+
+ObjectiveConfig = Annotated[
+    PrmObjectiveConfig | OrmObjectiveConfig | PairwiseObjectiveConfig, Field(discriminator="kind")
+]
+
+
+class ReadingConfig(Config):
+    """What is read off the model, and where."""
+
+    by: Literal["head", "tokens"] = "head"
+    """A scalar head, or the log-odds of two label tokens of the language model."""
+    good: str = ""
+    """With `tokens`: the label of what is good; one token of the tokenizer."""
+    bad: str = ""
+    """With `tokens`: the label of what is bad; one token."""
+    mark: str = ""
+    """Text put in after each step, where it is read; one token. Empty: at the last token of the step itself."""
+
+    @model_validator(mode="after")
+    def _labels_belong_to_tokens(self) -> Self:
+        if (self.by == "tokens") != bool(self.good and self.bad):
+            raise ValueError("`good` and `bad` are needed with `by: tokens`, and only there")
+        return self
 
 
 class PrmConfig(TrainingStageConfig):
-    """A value in [0, 1] at the end of every step: the chance that the chain still ends in the right answer."""
+    """A reward model: a value in [0, 1] at the end of every step, for a whole chain, or for one against another."""
 
     kind: Literal["prm"]
     """Selects this stage."""
     policy: StageName
     """Stage whose model writes the chains and gives the initial weights."""
-    labels: MonteCarloLabelsConfig
-    """Where the step labels come from."""
+    objective: ObjectiveConfig = PrmObjectiveConfig(kind="prm")
+    """What is judged."""
+    reading: ReadingConfig = ReadingConfig()
+    """How the judgement is read off the model."""
+    labels: LabelsConfig
+    """Where the labels come from."""
+    calibrate: bool = False
+    """Fit a scale and a bias of the log-odds on half of the held-out problems, so that 0.8 means right in 80 of 100.
+
+    The measurements in the summary are then those on the other half."""
+    one_sided: Literal["refuse", "train"] = "refuse"
+    """What to do when all labels are on one side of one half: such a model learns nothing but that."""
     steps: Count = 400
     """Optimizer steps."""
     batch_size: Count = 64
     """Chains a step."""
+
+    @model_validator(mode="after")
+    def _they_fit_together(self) -> Self:
+        if isinstance(self.objective, PairwiseObjectiveConfig):
+            if self.calibrate:
+                raise ValueError(
+                    "`calibrate` has no meaning for comparisons: remove it, or use an objective prm or orm"
+                )
+            if self.reading.by == "tokens" and self.reading.mark:
+                raise ValueError("a comparison is read at the end of its question: remove `reading.mark`")
+            if self.reading.by == "head" and "pairs_per_problem" in self.objective.model_fields_set:
+                raise ValueError("`pairs_per_problem` counts only with `reading.by: tokens`: remove it")
+        return self

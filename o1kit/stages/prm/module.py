@@ -1,4 +1,4 @@
-"""`PrmModule`: binary cross-entropy of the head at step ends, with hard or soft labels."""
+"""`PrmModule`: the losses of reward models, at the positions that are read later."""
 
 from __future__ import annotations
 
@@ -8,26 +8,37 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from o1kit.functional.ranking import ranking_accuracy, ranking_loss
 from o1kit.models.language_model import LanguageModel
 from o1kit.stages.optim import build_optimizer
-from o1kit.stages.prm.config import PrmConfig
+from o1kit.stages.prm.config import PairwiseObjectiveConfig, PrmConfig, PrmObjectiveConfig
+from o1kit.stages.prm.data import Batch
 
 
 class PrmModule(L.LightningModule):
-    """Trains a language model with a scalar head on (token_ids_BT, labels_BT, mask_BT) batches."""
+    """Trains a language model that is read off a scalar head or off two label tokens."""
 
     def __init__(self, model: LanguageModel, config: PrmConfig) -> None:
         super().__init__()
         self.model = model
         self.config = config
+        self._ranks = isinstance(config.objective, PairwiseObjectiveConfig) and config.reading.by == "head"
+        self._ranking = config.objective.ranking if isinstance(config.objective, PrmObjectiveConfig) else 0.0
 
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Mean cross-entropy of the labelled positions, in nats."""
-        token_ids_BT, labels_BT, mask_BT = batch
-        hidden = self.model.hidden(token_ids_BT, use_cache=False)[mask_BT]
-        logits, labels = self.model.head_logits(hidden), labels_BT[mask_BT]
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels)
-        accuracy = ((logits > 0) == (labels >= 0.5)).float().mean()
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss of the objective, in nats, over the labelled positions."""
+        hidden = self.model.hidden(batch.token_ids_BT, use_cache=False)[batch.mask_BT]
+        logits, labels = self.model.head_logits(hidden), batch.labels_BT[batch.mask_BT]
+        groups = batch.groups_BT[batch.mask_BT]
+        if self._ranks:
+            loss, accuracy = ranking_loss(logits, labels, groups), ranking_accuracy(logits, labels, groups)
+        else:
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels)
+            accuracy = ((logits > 0) == (labels >= 0.5)).float().mean()
+        if self._ranking:
+            ranking = ranking_loss(logits, labels, groups)
+            loss = loss + self._ranking * ranking
+            self.log("prm/ranking_loss", ranking.detach())
         self.log_dict({"prm/loss": loss.detach(), "prm/acc": accuracy})
         return loss
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from o1kit.config import Count, Probability, StageName
+from o1kit.rewards.config import JudgeConfig
 from o1kit.search.config import SearchConfig
 from o1kit.stages.config import StageConfig
 
@@ -16,8 +17,8 @@ class RolloutConfig(StageConfig):
     """Selects this stage."""
     policy: StageName
     """Stage whose model searches; `model` is the recipe's own, before any stage."""
-    judge: StageName | None = None
-    """The `prm` stage that judges steps, if the search asks for one."""
+    judge: JudgeConfig | None = None
+    """What judges steps, if the search asks for it: the name of a `prm` stage, or a section."""
     split: str = "train"
     """Split whose problems are searched."""
     search: SearchConfig

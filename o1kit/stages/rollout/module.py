@@ -15,8 +15,7 @@ from o1kit.engines.policy import LanguagePolicy
 from o1kit.functional.noise import derive
 from o1kit.protocols import StageInputs
 from o1kit.report.tree import CHAINS, LINES, Origin, line_of, tree_record
-from o1kit.rewards.judges import own_judge
-from o1kit.rewards.prm import PrmReward
+from o1kit.rewards.judges import guarded, own_judge
 from o1kit.rewards.verifier import Verifier, verifier_of
 from o1kit.search.journal import Journal
 from o1kit.search.journaled import JournaledPolicy
@@ -26,7 +25,7 @@ from o1kit.stages.models import Models
 from o1kit.stages.rollout.config import RolloutConfig
 from o1kit.stages.rollout.data import Work
 from o1kit.stages.rollout.records import Totals, chain_record
-from o1kit.stages.searching import guarded, journals_of, label, origin_of, run_all
+from o1kit.stages.searching import journals_of, judge_name, label, origin_of, run_all
 from o1kit.tasks.suite import Suite
 from o1kit.types import SearchResult
 
@@ -48,7 +47,7 @@ class RolloutModule(L.LightningModule):
         self.totals = Totals()
         self._verifier = verifier_of(suite)
         self._policy: LanguagePolicy | None = None
-        self._prm: PrmReward | None = None
+        self._judge: Any = None
 
     @property
     def origin(self) -> Origin:
@@ -57,10 +56,14 @@ class RolloutModule(L.LightningModule):
         version = self.models.version(config.policy)
         return origin_of(self.inputs, config.search, config.policy, config.split, version)
 
+    @property
+    def _title(self) -> str:
+        return label(self.config.search, judge_name(self.inputs))
+
     def on_test_start(self) -> None:
         """Loads the models and begins the files anew: what was searched before comes from the journal."""
         self._policy = self.models.policy(self.config.policy)
-        self._prm = self.models.prm(self.config.judge)
+        self._judge = self.models.judge(self.config.judge, self._policy, self.config.policy)
         for name in (LINES, CHAINS):
             with disk_errors(self.inputs.directory / name):
                 (self.inputs.directory / name).write_bytes(b"")
@@ -70,9 +73,9 @@ class RolloutModule(L.LightningModule):
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         config, blocks = self.config, len(data.blocks())
         part = f" {batch_idx + 1}/{blocks}" if blocks > 1 else ""
-        with self.journals.open(f"{batch_idx:05d}", policy=config.policy, search=label(config.search)) as journal:
+        with self.journals.open(f"{batch_idx:05d}", policy=config.policy, search=self._title) as journal:
             run = self._search(journal)
-            results = run_all(block, run, label=f"{config.policy} {config.split} {label(config.search)}{part}")
+            results = run_all(block, run, label=f"{config.policy} {config.split} {self._title}{part}")
             self.tolerance.check(end=batch_idx + 1 == blocks)
         self._write(block, results, self._marks(block, results))
         self.tolerance.forget()
@@ -81,9 +84,8 @@ class RolloutModule(L.LightningModule):
         """The search of one problem, which takes from the journal what is there."""
         assert self._policy is not None
         section, engine = self.config.search, self._policy.engine
-        raw = own_judge(section, engine) or self._prm
-        name = section.judge or "prm"
-        judge = guarded(raw, journal, self.tolerance, name) if raw is not None else None
+        raw = own_judge(section, engine) or self._judge
+        judge = guarded(raw, journal, self.tolerance, section.judge or "judge") if raw is not None else None
         policy = JournaledPolicy(self._policy, journal)
         more = {"oracle": Verifier(self.suite, self._verifier.pool, policy.answer)} if section.oracle else {}
         search: Any = registry.lookup("searches", section.kind)(section)

@@ -1,0 +1,167 @@
+"""`build_reward`: the reward that a recipe section, or the name of a stage, stands for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from o1kit.engines.policy import LanguagePolicy, PromptTemplate
+from o1kit.errors import DataError
+from o1kit.functional.keys import derive
+from o1kit.models.reading import Reading, reading_ids
+from o1kit.protocols import Decoding, Engine
+from o1kit.rewards.asking import Asker
+from o1kit.rewards.chains import Chains, same_tokens
+from o1kit.rewards.confidence import ConfidenceReward
+from o1kit.rewards.config import (
+    AskedSection,
+    ConfidenceConfig,
+    ConstitutionConfig,
+    JudgeRewardConfig,
+    LabelReplyConfig,
+    MixtureConfig,
+    NumberReplyConfig,
+    PairwiseRewardConfig,
+    Part,
+    SelfScoreRewardConfig,
+    TrainedSection,
+    ValueHeadConfig,
+    parts,
+)
+from o1kit.rewards.constitution import ConstitutionReward
+from o1kit.rewards.mixture import MixtureReward
+from o1kit.rewards.pairwise import AskedPairs, HeadPairs
+from o1kit.rewards.prm import OrmReward, PrmReward, ValueHeadReward
+from o1kit.rewards.rubric import RubricReward
+from o1kit.rewards.self_score import SelfScoreReward
+
+ASKING, ANCHORS = 1, 2
+"""Streams of the noise that judges draw from."""
+
+
+class Scorer(NamedTuple):
+    """A reward model of a stage: what computes it, its tokenizer, and how it is read."""
+
+    engine: Engine
+    template: PromptTemplate
+    reading: Reading
+
+
+@dataclass(frozen=True)
+class RewardContext:
+    """Where rewards get their models from."""
+
+    policy: LanguagePolicy
+    """The policy whose chains are judged."""
+    scorer: Callable[[str], Scorer]
+    """The reward model of a stage."""
+    asked: Callable[[str | None], LanguagePolicy]
+    """The language model of a stage, or the policy itself, with a ledger of its own that charges to `score`."""
+    seed: int
+    """What the noise of all judges is derived from."""
+
+
+def build_reward(config: str | Part | MixtureConfig, context: RewardContext) -> Any:
+    """The reward of a section, or of a stage by name; every kind but the verifier, which needs the ground truth.
+
+    Raises:
+        DataError: a stage trained another kind of reward model than the section says, or its label tokens or mark are
+            not single tokens of its tokenizer.
+    """
+    match config:
+        case str() | TrainedSection():
+            return _trained(config, context)
+        case ConfidenceConfig():
+            return ConfidenceReward(config.top)
+        case ValueHeadConfig():
+            return ValueHeadReward(context.policy.engine)
+        case AskedSection():
+            return _asked(config, context)
+        case MixtureConfig():
+            return MixtureReward([build_reward(part, context) for part in config.of], [p.weight for p in config.of])
+    raise ValueError(f"{config.kind} is no reward that is built here")
+
+
+def _asked(config: AskedSection, context: RewardContext) -> Any:
+    asker = Asker(context.asked(config.model), derive(context.seed, ASKING))
+    match config:
+        case SelfScoreRewardConfig():
+            return SelfScoreReward(config, asker)
+        case JudgeRewardConfig():
+            return RubricReward(config, asker)
+        case ConstitutionConfig():
+            return ConstitutionReward(config, asker)
+    raise ValueError("no such judge")
+
+
+def _trained(config: str | TrainedSection, context: RewardContext) -> Any:
+    name = config if isinstance(config, str) else config.model
+    engine, template, reading = context.scorer(name)
+    wanted = reading.kind if isinstance(config, str) else getattr(config, "kind", "")
+    if reading.kind != wanted:
+        raise DataError(
+            f"stage {name!r} trained a reward model of kind {reading.kind}, and the recipe reads it as one of kind "
+            f"{wanted}. Write `kind: {reading.kind}`."
+        )
+    own = None if same_tokens(context.policy.template.tokenizer, template.tokenizer) else template
+    chains = Chains(reading_ids(reading, template.tokenizer).mark, own)
+    if reading.kind == "prm":
+        return PrmReward(engine, chains)
+    if reading.kind == "orm":
+        return OrmReward(engine, chains)
+    if reading.by == "head":
+        return HeadPairs(engine, chains)
+    section = config if isinstance(config, PairwiseRewardConfig) else PairwiseRewardConfig(kind="pairwise", model=name)
+    policy = context.asked(None)
+    policy.engine.ledger = engine.ledger
+    return AskedPairs(section, engine, template, policy, derive(context.seed, ANCHORS))
+
+
+def engines_of(reward: Any) -> dict[str, Engine]:
+    """The engines of a reward, or of the parts of a mixture, by what each is called; what costs nothing has none."""
+    single = list(reward.parts) if isinstance(reward, MixtureReward) else [reward] if reward is not None else []
+    named = zip(numbered([getattr(part, "name", "judge") for part in single]), single, strict=True)
+    return {name: part.engine for name, part in named if getattr(part, "engine", None) is not None}
+
+
+def named_parts(config: Part | MixtureConfig) -> dict[str, Part]:
+    """The rewards of a section by name: their kinds, numbered where one comes up again."""
+    listed = parts(config)
+    return dict(zip(numbered(part.kind for part in listed), listed, strict=True))
+
+
+def decodings(config: str | Part | MixtureConfig | None) -> list[Decoding]:
+    """How a judge has its policy sample, by which a server can be asked beforehand whether it can."""
+    found: list[Decoding] = []
+    for part in parts(config) if config is not None and not isinstance(config, str) else []:
+        match part:
+            case SelfScoreRewardConfig(model=None) | PairwiseRewardConfig():
+                found.append(Decoding(part.temperature))
+            case JudgeRewardConfig(model=None, reply=NumberReplyConfig(temperature=temperature)):
+                found.append(Decoding(temperature))
+            case JudgeRewardConfig(model=None, reply=LabelReplyConfig(alternatives=alternatives)):
+                found.append(Decoding(greedy=True, alternatives=alternatives))
+            case ConstitutionConfig(model=None):
+                found.append(Decoding(greedy=True, alternatives=part.alternatives))
+                found += [Decoding()] if part.critique_tokens else []
+            case ConfidenceConfig():
+                found.append(Decoding(greedy=True, alternatives=part.top))
+    return found
+
+
+def alternatives_of(config: str | Part | MixtureConfig | None) -> int:
+    """How many of the likeliest tokens the policy must report with its samples, so that it can be judged."""
+    listed = parts(config) if config is not None and not isinstance(config, str) else []
+    return max((part.top for part in listed if isinstance(part, ConfidenceConfig)), default=0)
+
+
+def numbered(names: Iterable[str]) -> list[str]:
+    """The names, the second and following of equal ones with a number."""
+    seen: Counter[str] = Counter()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name} {seen[name]}")
+    return found

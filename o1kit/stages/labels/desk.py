@@ -1,0 +1,49 @@
+"""`Desk`: all that a source of labels works with: problems, a policy, a verifier, and what is noted of where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from o1kit.protocols import Policy, Reward
+from o1kit.report.label_schema import LabelRecord, Provenance
+from o1kit.types import Problem, State
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What labels are made with. The verifier sees finished chains only, and nothing of it reaches the policy."""
+
+    policy: Policy
+    verifier: Reward
+    problems: Sequence[Problem]
+    """Problems of the split, in order; a source takes the first ones."""
+    seed: int
+    fingerprint: str = ""
+    """Of the policy's stage."""
+
+    async def mark(self, state: State) -> float:
+        """1 for a right answer, else 0."""
+        return (await self.verifier.score(state)).value
+
+
+def record_of(
+    state: State, labels: Sequence[float | None], correct: bool | None, tokens: int, provenance: Provenance
+) -> LabelRecord:
+    """A sampled chain as a record; `tokens` are those generated for it and for no other record."""
+    return LabelRecord(
+        problem=state.problem.id,
+        prompt=state.problem.prompt,
+        steps=[action.text for action in state.actions],
+        labels=list(labels),
+        correct=correct,
+        prompt_ids=list(state.prompt_ids),
+        step_ids=[list(action.completion.token_ids) for action in state.actions],
+        tokens=tokens,
+        provenance=provenance,
+    )
+
+
+def end_record(state: State, mark: float, tokens: int, provenance: Provenance) -> LabelRecord:
+    """A finished chain of which only the end is known."""
+    return record_of(state, [None] * (len(state.actions) - 1) + [mark], mark > 0, tokens, provenance)

@@ -1,0 +1,135 @@
+"""Step labels found by searching wrong rollouts for their first error (OmegaPRM, arXiv 2406.06592)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+
+from o1kit.functional.keys import derive
+from o1kit.functional.omega import omega_q, omega_u
+from o1kit.report.label_schema import LabelRecord, Provenance
+from o1kit.stages.labels.config import OmegaLabelsConfig
+from o1kit.stages.labels.desk import Desk, record_of
+from o1kit.types import Problem, State
+
+
+class Omega:
+    """Labels one problem at a time; `stats` counts problems kept, rollouts searched and prefixes tried."""
+
+    def __init__(self, config: OmegaLabelsConfig, desk: Desk) -> None:
+        self.config, self.desk = config, desk
+        self.stats: Counter[str] = Counter(kept=0, searches=0, probes=0)
+        self.provenance = Provenance(
+            source=config.kind,
+            policy=desk.fingerprint,
+            completions=config.completions,
+            temperature=config.temperature,
+            estimate=config.estimate,
+            seed=desk.seed,
+        )
+
+    async def label(self, index: int, problem: Problem) -> list[LabelRecord]:
+        """The problem's rollouts: the verdict at the end of each, and labels where a search has tried prefixes.
+
+        A prefix that several rollouts begin with is labelled in one of them only.
+        """
+        search = _Search(self.config, self.desk, derive(self.desk.seed, index))
+        root = await search.try_prefix(self.desk.policy.start(problem), self.config.rollouts)
+        mixed = 0 < root.value < 1
+        self.stats["kept"] += mixed
+        if mixed:
+            await search.run()
+        elif self.config.keep == "mixed":
+            return []
+        self.stats["searches"] += search.searched
+        self.stats["probes"] += len(search.prefixes) - 1
+        return [self._record(rollout) for rollout in search.rollouts.values()]
+
+    def _record(self, rollout: _Rollout) -> LabelRecord:
+        labels = [rollout.labels.get(k) for k in range(1, len(rollout.state.actions))]
+        return record_of(rollout.state, [*labels, rollout.mark], rollout.mark > 0, rollout.tokens, self.provenance)
+
+
+@dataclass(eq=False)
+class _Prefix:
+    """A prefix that was tried: the share of its rollouts that are right, and how often one of them was searched."""
+
+    state: State
+    value: float = 0.0
+    visits: int = 0
+
+
+@dataclass(eq=False)
+class _Rollout:
+    """A finished chain with its verdict, the tokens generated for it, and labels by number of steps."""
+
+    state: State
+    mark: float
+    tokens: int = 0
+    labels: dict[int, float] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class _Search:
+    """The search of one problem: what was tried, what was sampled, and the wrong rollouts that wait."""
+
+    config: OmegaLabelsConfig
+    desk: Desk
+    key: int
+    prefixes: dict[tuple[int, ...], _Prefix] = field(default_factory=dict)
+    rollouts: dict[tuple[int, ...], _Rollout] = field(default_factory=dict)
+    pool: list[tuple[_Prefix, _Rollout]] = field(default_factory=list)
+    searched: int = 0
+    generated: int = 0
+
+    async def run(self) -> None:
+        """Searches one rollout after the other until none waits, or a budget is spent."""
+        budget = self.config.token_budget
+        while self.pool and self.searched < self.config.num_iterations:
+            if budget is not None and self.generated >= budget:
+                return
+            chosen = max(range(len(self.pool)), key=lambda i: self._priority(*self.pool[i]))
+            prefix, rollout = self.pool.pop(chosen)
+            prefix.visits += 1
+            self.searched += 1
+            await self._find_error(prefix, rollout)
+
+    async def try_prefix(self, state: State, count: int) -> _Prefix:
+        """The prefix with a value from fresh rollouts; its wrong ones join the pool if others are right."""
+        states = await self.desk.policy.complete(
+            state, count, key=derive(self.key, len(self.prefixes)), decoding=self.config.decoding
+        )
+        marks = await asyncio.gather(*map(self.desk.mark, states))
+        prefix = self.prefixes[state.token_ids] = _Prefix(state, sum(marks) / count)
+        new: list[_Rollout] = []
+        for end, mark in zip(states, marks, strict=True):
+            if end.token_ids not in self.rollouts:
+                new.append(self.rollouts.setdefault(end.token_ids, _Rollout(end, mark)))
+            tokens = len(end.token_ids) - len(state.token_ids)
+            self.rollouts[end.token_ids].tokens += tokens
+            self.generated += tokens
+        if 0 < prefix.value < 1:
+            self.pool += [(prefix, rollout) for rollout in new if not rollout.mark]
+        return prefix
+
+    async def _find_error(self, prefix: _Prefix, rollout: _Rollout) -> None:
+        """Halves the steps between a prefix that can end right and one that never does, until they are neighbours."""
+        actions = rollout.state.actions
+        right, wrong = len(prefix.state.actions), len(actions)
+        while wrong - right > 1:
+            middle = (right + wrong) // 2
+            state = State(rollout.state.problem, rollout.state.prompt_ids, actions[:middle])
+            tried = self.prefixes.get(state.token_ids)
+            if tried is None:
+                tried = await self.try_prefix(state, self.config.completions)
+                soft = self.config.estimate == "soft"
+                rollout.labels[middle] = tried.value if soft else float(tried.value > 0)
+            right, wrong = (middle, wrong) if tried.value > 0 else (right, middle)
+
+    def _priority(self, prefix: _Prefix, rollout: _Rollout) -> float:
+        config = self.config
+        length = len(rollout.state.token_ids) - len(prefix.state.token_ids)
+        visits = sum(other.visits for other in self.prefixes.values())
+        value = omega_q(prefix.value, length, config.alpha, config.beta, config.length)
+        return value + omega_u(visits, prefix.visits, config.c_puct)

@@ -1,0 +1,1 @@
+"""Preference pairs: two chains of one problem, one of them better."""
