@@ -53,6 +53,8 @@ class WorkerProcess:
         self._connection: Any = Connection(ours.detach())
         self._lock = threading.Lock()
         self._greeted = self._killed = False
+        self.answers = 0
+        """How many it has judged."""
 
     @property
     def alive(self) -> bool:

@@ -6,6 +6,8 @@ import time
 from fractions import Fraction
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from o1kit.tasks.graders.numbers import MAX_DIGITS, MAX_EXPONENT, Value, find_number, same_value, whole_number
 
@@ -51,6 +53,21 @@ def test_percentages(text: str) -> None:
 )  # fmt: skip
 def test_no_numbers(text: str) -> None:
     assert find_number(text) is None
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(alphabet=st.sampled_from(list("0123456789.,/%$-+e ()*^=\\{}fracx½kKor\n")), max_size=40))
+def test_any_text_is_a_number_or_none(text: str) -> None:
+    for found in (find_number(text), whole_number(text)):
+        assert found is None or isinstance(found.number, Fraction)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(-(10**12), 10**12), st.integers(0, 10**6))
+def test_written_numbers_are_read_back(whole: int, part: int) -> None:
+    text = f"{whole:,}.{part:06d}"
+    assert find_number(text) == Value(Fraction(text.replace(",", "")))
+    assert find_number(f"so ${text}$ in all") == Value(Fraction(text.replace(",", "")), words="in all")
 
 
 def test_bounds_are_tight() -> None:

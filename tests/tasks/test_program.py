@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +15,9 @@ import pytest
 
 from benchmarks.graders import PROGRAMS, fill, grader
 from o1kit.rewards.pool import Job, ScoringPool
+from o1kit.tasks.graders.landlock import hides_files
 from o1kit.tasks.graders.program import Limits, Ran, run_program
-from o1kit.tasks.graders.syscalls import missing
+from o1kit.tasks.graders.syscalls import KNOWN, bpf, missing
 from o1kit.types import GroundTruth
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"programs cannot be confined: {missing()}")
@@ -74,6 +77,52 @@ def test_hostile_programs_come_to_nothing(pool: ScoringPool, tmp_path: Path) -> 
     assert len(psutil.Process().children()) <= len(before) + 1
 
 
+def simulated(program: bytes, audit: int, number: int, *arguments: int) -> int:
+    """What the kernel does with a classic BPF program, over the data of one system call (linux/seccomp.h)."""
+    data = struct.pack("=IIQ6Q", number, audit, 0, *arguments, *[0] * (6 - len(arguments)))
+    lines = list(struct.iter_unpack("=HBBI", program))
+    at = value = 0
+    while True:
+        code, yes, no, k = lines[at]
+        at += 1
+        if code == 0x20:  # load a word
+            (value,) = struct.unpack_from("=I", data, k)
+        elif code == 0x06:  # return
+            return int(k)
+        else:
+            at += yes if {0x15: value == k, 0x35: value >= k, 0x45: bool(value & k)}[code] else no
+
+
+@pytest.mark.parametrize(
+    ("machine", "calls"),
+    [
+        # From the kernel's tables: read, write, mmap, execve, exit_group; then fork's kin, kill, socket, unlinkat, ...
+        ("x86_64", {"allowed": (0, 1, 9, 59, 231), "denied": (56, 57, 58, 62, 41, 263, 257, 319, 101)}),
+        ("aarch64", {"allowed": (63, 64, 222, 221, 94), "denied": (220, 129, 198, 35, 56, 279, 117)}),
+    ],
+)
+def test_the_filter_on_both_architectures(machine: str, calls: dict[str, tuple[int, ...]]) -> None:
+    known = KNOWN[machine]
+    program = bpf(known)
+
+    def verdict(number: int, *arguments: int) -> int:
+        return simulated(program, known.audit, number, *arguments)
+
+    allow, fail = 0x7FFF0000, 0x00050000
+    writing = (0, 0, os.O_WRONLY | os.O_CREAT)
+    assert {verdict(number) for number in calls["allowed"]} == {allow}
+    assert {verdict(number, *writing) for number in calls["denied"]} == {fail | errno.EPERM}
+    assert verdict(known.openat, 0, 0, os.O_RDONLY | os.O_CLOEXEC) == allow
+    assert [verdict(known.openat, 0, 0, flag) for flag in (os.O_RDWR, os.O_TRUNC, os.O_TMPFILE)] == [fail | 1] * 3
+    assert verdict(known.prlimit64, 0, 0, 0, 2**40) == allow
+    assert verdict(known.prlimit64, 0, 0, 2**40) == verdict(known.prlimit64, 0, 0, 8) == fail | errno.EPERM
+    assert {verdict(number) for number in (435, 425, 437, 434, 2**30)} == {fail | errno.ENOSYS}  # clone3, io_uring, ...
+    assert verdict(436) == verdict(439) == allow
+    assert verdict(known.ioctl) == fail | errno.ENOTTY
+    assert simulated(program, known.audit ^ 1, 0) == 0x80000000
+    assert len(program) // 8 < 4096, "the kernel takes no longer programs"
+
+
 FORBIDDEN = {
     "fork": "import os; os.fork()",
     "clone": "import threading; threading.Thread(target=print).start()",
@@ -105,6 +154,20 @@ def test_forbidden_calls_fail(tmp_path: Path, what: str) -> None:
     assert run_program(caught, "", LIMITS._replace(timeout_s=5.0)) == Ran("done", b"refused\n")
     assert path.read_text() == "safe"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(not hides_files(), reason="this kernel cannot hide files")
+def test_files_that_are_not_the_interpreters_cannot_be_read(tmp_path: Path) -> None:
+    """The right answers among them: a program that looks them up would be right without solving anything."""
+    (tmp_path / "answers.jsonl").write_text("7")
+    for path in (tmp_path / "answers.jsonl", Path(__file__), "/etc/passwd", "/proc/self/environ", "/proc/1/cmdline"):
+        ran = run_program(f"print(open({str(path)!r}).read())", "", LIMITS._replace(timeout_s=5.0))
+        assert ran == Ran("failed")
+    code = "import os\ntry:\n    os.execv('/bin/sh', ['sh'])\nexcept OSError:\n    print('refused')"
+    if not os.path.realpath("/bin/sh").startswith("/usr/lib"):
+        assert run_program(code, "", LIMITS._replace(timeout_s=5.0)) == Ran("done", b"refused\n")
+    library = "import decimal, json, zoneinfo, numpy; print(numpy.arange(3).sum())"
+    assert run_program(library, "", LIMITS._replace(timeout_s=20.0, memory_mb=1024)) == Ran("done", b"3\n")
 
 
 def test_the_environment_is_empty_and_the_folder_is_not_the_runs() -> None:

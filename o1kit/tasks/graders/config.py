@@ -38,8 +38,8 @@ class MathConfig(Config):
 class PythonConfig(Config):
     """Right if the answer is a Python program that prints the expected text.
 
-    Linux only. The program can start no process, open no socket and change no file, and is ended in time; but it can
-    read every file that you can read.
+    Linux only. The program can start no process, open no socket and change no file, and is ended in time. Where the
+    kernel lacks Landlock (before Linux 5.13) it can read every file that you can read. See docs/graders.md.
     """
 
     kind: Literal["python"]

@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Literal, NamedTuple
 
+from o1kit.tasks.graders.landlock import libraries
 from o1kit.tasks.graders.syscalls import confine
 
 OPEN_FILES = 32
@@ -40,8 +41,9 @@ def run_program(code: str, stdin: str, limits: Limits) -> Ran:
     """Runs the code with `python -I` and reads what it prints.
 
     The process has its own session, no environment, `/` as its folder, limits on processor time, memory, open files
-    and output, and the filter of `syscalls`. Nothing is written to disk, neither by it nor for it. It dies with the
-    caller. Code or input that no file could hold (lone surrogates) ends as `failed`.
+    and output, and the filters of `syscalls` and, where the kernel has it, of `landlock`. Nothing is written to disk,
+    neither by it nor for it. It dies with the caller. Code or input that no file could hold (lone surrogates) ends as
+    `failed`. The caller should have one thread only, as the workers have.
 
     Raises:
         OSError: the process cannot be started or confined.
@@ -50,6 +52,7 @@ def run_program(code: str, stdin: str, limits: Limits) -> Ran:
         texts = code.encode(), stdin.encode()
     except UnicodeEncodeError:
         return Ran("failed")
+    rules = libraries()
     program, given = (_readable(text) for text in texts)
     try:
         process = subprocess.Popen(
@@ -61,7 +64,7 @@ def run_program(code: str, stdin: str, limits: Limits) -> Ran:
             env=ENVIRONMENT,
             cwd="/",
             start_new_session=True,
-            preexec_fn=partial(_prepare, limits, os.getpid()),  # safe where there is one thread, as in the workers
+            preexec_fn=partial(_prepare, limits, os.getpid(), rules),
         )
     finally:
         os.close(program)
@@ -79,7 +82,7 @@ def run_program(code: str, stdin: str, limits: Limits) -> Ran:
     return Ran("done" if status == 0 else "failed", output)
 
 
-def _prepare(limits: Limits, parent: int) -> None:
+def _prepare(limits: Limits, parent: int, rules: int | None) -> None:
     """Between fork and exec: limits first, as the filter forbids to change them."""
     seconds = max(1, -int(-limits.timeout_s // 1))
     for kind, value in (
@@ -93,7 +96,7 @@ def _prepare(limits: Limits, parent: int) -> None:
         hard = resource.getrlimit(kind)[1]
         most = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (most, most))
-    confine(signal.SIGKILL)
+    confine(signal.SIGKILL, rules)
     if os.getppid() != parent:  # it ended before its end could be heard of
         os._exit(1)
 

@@ -8,6 +8,7 @@ from o1kit.errors import EnvironmentFailure
 from o1kit.functional.answers import find_answer
 from o1kit.tasks.graders.config import PythonConfig
 from o1kit.tasks.graders.grader import only_in_workers
+from o1kit.tasks.graders.landlock import hides_files
 from o1kit.tasks.graders.program import Limits, run_program
 from o1kit.tasks.graders.syscalls import hide_memory, missing
 from o1kit.types import GroundTruth
@@ -25,7 +26,9 @@ class PythonGrader:
         self.config = config
         self.limits = Limits(config.timeout_s, config.memory_mb, config.output_kb)
         python = f"{platform.python_implementation()} {platform.python_version()}"
-        self.version = f"1 ({python}, {config.timeout_s:g} s, {config.memory_mb} MB, {config.output_kb} kB)"
+        files = "hidden" if hides_files() else "readable"
+        limits = f"{config.timeout_s:g} s, {config.memory_mb} MB, {config.output_kb} kB"
+        self.version = f"1 ({python}, {limits}, files {files})"
 
     def check(self) -> None:
         """Raises EnvironmentFailure where programs cannot be confined."""
