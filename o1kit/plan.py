@@ -18,7 +18,7 @@ NEUTRAL = {"checkpoint_every", "max_failed_judgements"}
 NEUTRAL_ENGINE = {"endpoints", "api_key_env", "timeout_s", "max_retries", "max_concurrency"}
 """Fields of an engine that do not: where servers are and how they are asked, not what they serve."""
 
-LOCAL = {"sft", "prm"}
+LOCAL = {"sft", "prm", "dpo"}
 """Kinds of stages that run in this process whatever samples elsewhere: their results stay when servers take over."""
 
 

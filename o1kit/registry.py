@@ -15,6 +15,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "labels": "o1kit.stages.labels.stage:LabelsStage",
         "pairs": "o1kit.stages.pairs.stage:PairsStage",
         "prm": "o1kit.stages.prm.stage:PrmStage",
+        "dpo": "o1kit.stages.dpo.stage:DpoStage",
         "ppo": "o1kit.stages.ppo.stage:PpoStage",
         "rollout": "o1kit.stages.rollout.stage:RolloutStage",
         "evaluate": "o1kit.stages.evaluate.stage:EvaluateStage",

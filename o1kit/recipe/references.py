@@ -11,6 +11,7 @@ from o1kit.recipe.source import Path, Source
 from o1kit.registry import suggestion
 from o1kit.rewards.config import JudgeConfig, RewardConfig
 from o1kit.search.config import BestOfNConfig, GreedyConfig, SearchConfig, SelfRefineConfig
+from o1kit.stages.dpo.config import DpoConfig, StagePairsConfig
 from o1kit.stages.evaluate.config import OWN, EvaluateConfig
 from o1kit.stages.labels.config import SAMPLED, ConsensusLabelsConfig, JudgeLabelsConfig, LabelsConfig, TreeLabelsConfig
 from o1kit.stages.pairs.config import OutcomePairsConfig, PairsConfig, StepPairsConfig, TreePairsConfig
@@ -22,8 +23,7 @@ from o1kit.tasks.graders.config import PythonConfig
 
 POLICIES = ("sft", "ppo", "dpo")
 JUDGES = ("prm",)
-LABELS = ("labels",)
-PAIRS = ("labels", "pairs")
+LABELS, PAIRS = ("labels",), ("pairs",)
 
 
 class Reference(NamedTuple):
@@ -46,8 +46,15 @@ def references(stage: Any) -> list[Reference]:
         case PrmConfig():
             found = [Reference(("policy",), stage.policy, POLICIES)]
             if isinstance(stage.labels, StageLabelsConfig):
-                kinds = PAIRS if stage.objective.kind == "pairwise" else LABELS
+                kinds = LABELS + PAIRS if stage.objective.kind == "pairwise" else LABELS
                 found.append(Reference(("labels", "stage"), stage.labels.stage, kinds))
+            return found
+        case DpoConfig():
+            found = [Reference(("policy",), stage.policy, POLICIES)]
+            if stage.reference is not None:
+                found.append(Reference(("reference",), stage.reference, POLICIES))
+            if isinstance(stage.pairs, StagePairsConfig):
+                found.append(Reference(("pairs", "stage"), stage.pairs.stage, PAIRS))
             return found
         case PpoConfig():
             found = [Reference(("policy",), stage.policy, POLICIES), *_rewards(stage.reward, ("reward",))]

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from o1kit.config import Config
 from o1kit.models.config import EngineConfig, ModelConfig, TorchEngineConfig
+from o1kit.stages.dpo.config import DpoConfig
 from o1kit.stages.evaluate.config import EvaluateConfig
 from o1kit.stages.labels.config import LabelsConfig
 from o1kit.stages.pairs.config import PairsConfig
@@ -19,7 +20,7 @@ from o1kit.tasks.config import SplitConfig
 from o1kit.tasks.graders.config import GradingConfig
 
 StageSection = Annotated[
-    SftConfig | LabelsConfig | PairsConfig | PrmConfig | PpoConfig | RolloutConfig | EvaluateConfig,
+    SftConfig | LabelsConfig | PairsConfig | PrmConfig | DpoConfig | PpoConfig | RolloutConfig | EvaluateConfig,
     Field(discriminator="kind"),
 ]
 
