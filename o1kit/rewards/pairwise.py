@@ -35,6 +35,11 @@ class HeadPairs(PairwiseReward):
 
     def __init__(self, engine: Engine, chains: Chains | None = None) -> None:
         self.engine, self.chains = engine, chains or Chains()
+        self._read: dict[tuple[str, tuple[int, ...]], asyncio.Future[float]] = {}
+
+    def refresh(self) -> None:
+        """The chains that were read belong to the policy of before."""
+        self._read.clear()
 
     async def value(self, state: State) -> float:
         """sigmoid(r): the probability to win against a chain whose number is 0."""
@@ -46,6 +51,13 @@ class HeadPairs(PairwiseReward):
         return sigmoid(one - other)
 
     async def _number(self, state: State) -> float:
+        """r of a chain, which is read once however many others it is compared with."""
+        name = state.problem.id, state.token_ids
+        if name not in self._read:
+            self._read[name] = asyncio.ensure_future(self._pass(state))
+        return await asyncio.shield(self._read[name])
+
+    async def _pass(self, state: State) -> float:
         tokens, positions = self.chains.read(state)
         (raw,) = await read_at(self.engine, tokens, positions[-1:], state)
         return raw
