@@ -18,7 +18,7 @@ NEUTRAL = {"checkpoint_every", "max_failed_judgements"}
 NEUTRAL_ENGINE = {"endpoints", "api_key_env", "timeout_s", "max_retries", "max_concurrency"}
 """Fields of an engine that do not: where servers are and how they are asked, not what they serve."""
 
-LOCAL = {"sft", "prm"}
+LOCAL = {"sft", "prm", "dpo"}
 """Kinds of stages that run in this process whatever samples elsewhere: their results stay when servers take over."""
 
 
@@ -49,6 +49,7 @@ def compile_recipe(recipe: Recipe) -> Plan:
     fingerprints of its inputs, so a change reaches every stage that depends on it and no other.
     """
     shared = recipe.model_dump(mode="json", include={"model", "tasks", "seed"})
+    shared["answer_rule"] = recipe.grading.answer_rule  # the rest of `grading` only says when to give up
     prints: dict[str, str] = {}
     stages = []
     for config in recipe.stages:

@@ -15,6 +15,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "labels": "o1kit.stages.labels.stage:LabelsStage",
         "pairs": "o1kit.stages.pairs.stage:PairsStage",
         "prm": "o1kit.stages.prm.stage:PrmStage",
+        "dpo": "o1kit.stages.dpo.stage:DpoStage",
         "ppo": "o1kit.stages.ppo.stage:PpoStage",
         "rollout": "o1kit.stages.rollout.stage:RolloutStage",
         "evaluate": "o1kit.stages.evaluate.stage:EvaluateStage",
@@ -31,6 +32,12 @@ BUILTIN: dict[str, dict[str, str]] = {
     "tasks": {
         "reasoning_gym": "o1kit.tasks.gym:ReasoningGymSource",
         "jsonl": "o1kit.tasks.jsonl:JsonlSource",
+    },
+    "graders": {
+        "exact": "o1kit.tasks.graders.exact:ExactGrader",
+        "numeric": "o1kit.tasks.graders.numeric:NumericGrader",
+        "math": "o1kit.tasks.graders.mathematics:MathGrader",
+        "python": "o1kit.tasks.graders.python:PythonGrader",
     },
     "teachers": {
         "letter_counting": "o1kit.tasks.teachers.letter_counting:LetterCountingTeacher",

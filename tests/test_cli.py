@@ -57,6 +57,15 @@ def test_schema_is_json() -> None:
     assert json.loads(o1kit("schema", "trees", code=NO_TORCH).stdout)["title"] == "TreeRecord"
 
 
+def test_labels_are_shown_and_converted_without_anything_heavy(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"prompt": "1+1=?", "completions": ["2"], "labels": [true]}\n')
+    assert "1 good" in o1kit("labels", "show", tmp_path / "a.jsonl", "--from", "trl", code=NO_TORCH).stdout
+    done = o1kit("labels", "convert", tmp_path / "a.jsonl", tmp_path / "b.jsonl", "--from", "trl", code=NO_TORCH)
+    assert done.returncode == 0 and json.loads((tmp_path / "b.jsonl").read_text())["labels"] == [1.0]
+    wrong = o1kit("labels", "show", tmp_path / "a.jsonl")
+    assert wrong.returncode == 4 and "a.jsonl:1: problem" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
 def test_plan_as_json(recipe: Path) -> None:
     rows = json.loads(o1kit("plan", recipe, "--json").stdout)
     assert [row["stage"] for row in rows] == ["sft", "prm", "ppo", "eval"]

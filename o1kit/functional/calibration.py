@@ -20,6 +20,10 @@ class Platt(NamedTuple):
     scale: float = 1.0
     bias: float = 0.0
 
+    def apply(self, logit: float) -> float:
+        """A calibrated reading."""
+        return self.scale * logit + self.bias
+
 
 def fit_platt(logits: Sequence[float], labels: Sequence[float]) -> Platt:
     """The scale a and bias b that minimise the mean cross-entropy of sigmoid(a x + b) with the labels.

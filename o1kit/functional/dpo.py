@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -48,7 +49,7 @@ def ipo_loss(margin_P: Tensor, beta: float) -> Tensor:
     return ((margin_P - 1 / (2 * beta)) ** 2).mean()
 
 
-def shared_prefix(chosen: list[int], rejected: list[int]) -> int:
+def shared_prefix(chosen: Sequence[int], rejected: Sequence[int]) -> int:
     """How many tokens both chains begin with."""
     pairs = zip(chosen, rejected, strict=False)
     return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(chosen), len(rejected)))

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from o1kit.config import Config
 from o1kit.models.config import EngineConfig, ModelConfig, TorchEngineConfig
+from o1kit.stages.dpo.config import DpoConfig
 from o1kit.stages.evaluate.config import EvaluateConfig
 from o1kit.stages.labels.config import LabelsConfig
 from o1kit.stages.pairs.config import PairsConfig
@@ -16,9 +17,10 @@ from o1kit.stages.prm.config import PrmConfig
 from o1kit.stages.rollout.config import RolloutConfig
 from o1kit.stages.sft.config import SftConfig
 from o1kit.tasks.config import SplitConfig
+from o1kit.tasks.graders.config import GradingConfig
 
 StageSection = Annotated[
-    SftConfig | LabelsConfig | PairsConfig | PrmConfig | PpoConfig | RolloutConfig | EvaluateConfig,
+    SftConfig | LabelsConfig | PairsConfig | PrmConfig | DpoConfig | PpoConfig | RolloutConfig | EvaluateConfig,
     Field(discriminator="kind"),
 ]
 
@@ -54,6 +56,8 @@ class Recipe(Config):
     """The language model that the first stage starts from."""
     tasks: dict[str, SplitConfig]
     """Splits by name; what learns needs `train`, and no prompt is in two of them."""
+    grading: GradingConfig = GradingConfig()
+    """How answers are found and judged."""
     engine: EngineConfig = TorchEngineConfig()
     """What samples and scores."""
     stages: list[StageSection] = Field(min_length=1)

@@ -12,6 +12,8 @@ from torch.utils.data import Sampler
 
 BUCKET = 50
 """Batches whose rows are sorted by length together before they are shuffled."""
+HELD_OUT = 10
+"""One problem in this many is kept out of training, to measure the model on."""
 
 
 class Row(NamedTuple):
@@ -30,6 +32,12 @@ def pad(rows: Sequence[Sequence[int]], value: int = 0) -> Tensor:
 def pad_floats(rows: Sequence[Sequence[float]], width: int) -> Tensor:
     """Right-padded float32 [B, width] tensor."""
     return torch.tensor([[*row, *[0.0] * (width - len(row))] for row in rows], dtype=torch.float32)
+
+
+def held_out(problems: Sequence[str], one_in: int) -> list[bool]:
+    """Whether each item is kept out of training: those of every `one_in`-th problem, from the first on."""
+    number = {name: i for i, name in enumerate(dict.fromkeys(problems))}
+    return [number[name] % one_in == 0 for name in problems]
 
 
 class LengthBucketedBatches(Sampler[list[int]]):

@@ -80,8 +80,17 @@ class OmegaLabelsConfig(Config):
     """Weight of U = c_puct * sqrt(all visits) / (1 + visits): how much seldom searched prefixes come first."""
     estimate: Estimate = "soft"
     """`soft`: share of rollouts that reach the right answer; `hard`: 1 if any does."""
+    labels: Literal["tried", "implied"] = "tried"
+    """`tried`: only prefixes with rollouts of their own are labelled, and ends; `implied`: with `hard`, also those that
+    a right chain goes through: each of them has reached the right answer, and no token is needed to know it."""
     temperature: Positive = 1.0
     """Divides the logits while sampling."""
+
+    @model_validator(mode="after")
+    def _only_hard_labels_are_implied(self) -> Self:
+        if self.labels == "implied" and self.estimate == "soft":
+            raise ValueError("a right chain says that a step can end right, not how often. Use `estimate: hard`")
+        return self
 
     @property
     def decoding(self) -> Decoding:

@@ -15,11 +15,11 @@ from o1kit.types import Problem, State
 
 
 class Omega:
-    """Labels one problem at a time; `stats` counts problems kept, rollouts searched and prefixes tried."""
+    """Labels one problem at a time; `stats` counts mixed problems, rollouts searched and prefixes tried."""
 
     def __init__(self, config: OmegaLabelsConfig, desk: Desk) -> None:
         self.config, self.desk = config, desk
-        self.stats: Counter[str] = Counter(kept=0, searches=0, probes=0)
+        self.stats: Counter[str] = Counter(mixed=0, searches=0, probes=0)
         self.provenance = Provenance(
             source=config.kind,
             policy=desk.fingerprint,
@@ -32,18 +32,20 @@ class Omega:
     async def label(self, index: int, problem: Problem) -> list[LabelRecord]:
         """The problem's rollouts: the verdict at the end of each, and labels where a search has tried prefixes.
 
-        A prefix that several rollouts begin with is labelled in one of them only.
+        A prefix that several rollouts begin with is labelled in one of them only, so that none counts twice.
         """
         search = _Search(self.config, self.desk, derive(self.desk.seed, index))
         root = await search.try_prefix(self.desk.policy.start(problem), self.config.rollouts)
         mixed = 0 < root.value < 1
-        self.stats["kept"] += mixed
+        self.stats["mixed"] += mixed
         if mixed:
             await search.run()
         elif self.config.keep == "mixed":
             return []
         self.stats["searches"] += search.searched
         self.stats["probes"] += len(search.prefixes) - 1
+        if self.config.labels == "implied":
+            search.imply()
         return [self._record(rollout) for rollout in search.rollouts.values()]
 
     def _record(self, rollout: _Rollout) -> LabelRecord:
@@ -68,6 +70,12 @@ class _Rollout:
     mark: float
     tokens: int = 0
     labels: dict[int, float] = field(default_factory=dict)
+    right: int = 0
+    """So many of its steps, at least, lead to a prefix that a right chain goes through."""
+
+    def prefix(self, steps: int) -> State:
+        """The chain after some of its steps."""
+        return State(self.state.problem, self.state.prompt_ids, self.state.actions[:steps])
 
 
 @dataclass(eq=False)
@@ -115,17 +123,27 @@ class _Search:
 
     async def _find_error(self, prefix: _Prefix, rollout: _Rollout) -> None:
         """Halves the steps between a prefix that can end right and one that never does, until they are neighbours."""
-        actions = rollout.state.actions
-        right, wrong = len(prefix.state.actions), len(actions)
+        right, wrong = len(prefix.state.actions), len(rollout.state.actions)
         while wrong - right > 1:
             middle = (right + wrong) // 2
-            state = State(rollout.state.problem, rollout.state.prompt_ids, actions[:middle])
+            state = rollout.prefix(middle)
             tried = self.prefixes.get(state.token_ids)
             if tried is None:
                 tried = await self.try_prefix(state, self.config.completions)
                 soft = self.config.estimate == "soft"
                 rollout.labels[middle] = tried.value if soft else float(tried.value > 0)
             right, wrong = (middle, wrong) if tried.value > 0 else (right, middle)
+        rollout.right = right
+
+    def imply(self) -> None:
+        """Labels what needs no rollouts: every prefix of a right chain has reached the right answer."""
+        known = {r.prefix(k).token_ids for r in self.rollouts.values() for k in r.labels}
+        for rollout in self.rollouts.values():
+            for k in range(1, (len(rollout.state.actions) - 1 if rollout.mark else rollout.right) + 1):
+                name = rollout.prefix(k).token_ids
+                if name not in known:
+                    known.add(name)
+                    rollout.labels[k] = 1.0
 
     def _priority(self, prefix: _Prefix, rollout: _Rollout) -> float:
         config = self.config

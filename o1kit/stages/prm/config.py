@@ -8,11 +8,11 @@ from pydantic import Field, model_validator
 
 from o1kit.config import Config, Count, NonNegative, StageName
 from o1kit.stages.config import TrainingStageConfig
-from o1kit.stages.labels.config import MonteCarloLabelsConfig
+from o1kit.stages.labels.config import FileLabelsConfig, MonteCarloLabelsConfig, OmegaLabelsConfig
 
 
 class StageLabelsConfig(Config):
-    """Labels, or preference pairs, that an earlier stage wrote."""
+    """Labels that a `labels` stage wrote; for the pairwise objective also the pairs of a `pairs` stage."""
 
     kind: Literal["stage"]
     """Selects this source of labels."""
@@ -20,16 +20,13 @@ class StageLabelsConfig(Config):
     """The stage that wrote them."""
 
 
-class FileLabelsConfig(Config):
-    """Labels, or preference pairs, from a file in o1kit's format (`docs/labels.md`)."""
+class PairsFileConfig(Config):
+    """Preference pairs from a file in o1kit's format (`docs/labels.md`), for the pairwise objective."""
 
-    kind: Literal["file"]
-    """Selects this source of labels."""
+    kind: Literal["pairs"]
+    """Selects this source of pairs."""
     path: Annotated[str, Field(min_length=1)]
     """The file; a relative path starts from the recipe's folder."""
-
-
-LabelsConfig = Annotated[MonteCarloLabelsConfig | StageLabelsConfig | FileLabelsConfig, Field(discriminator="kind")]
 
 
 class PrmObjectiveConfig(Config):
@@ -98,12 +95,15 @@ class PrmConfig(TrainingStageConfig):
     """What is judged."""
     reading: ReadingConfig = ReadingConfig()
     """How the judgement is read off the model."""
-    labels: LabelsConfig
-    """Where the labels come from."""
+    labels: Annotated[
+        MonteCarloLabelsConfig | OmegaLabelsConfig | StageLabelsConfig | FileLabelsConfig | PairsFileConfig,
+        Field(discriminator="kind"),
+    ]
+    """Where the labels come from: sampled here, or read."""
     calibrate: bool = False
-    """Fit a scale and a bias of the log-odds on half of the held-out problems, so that 0.8 means right in 80 of 100.
+    """Fit a scale and a bias of the log-odds on the held-out problems, so that 0.8 means right in 80 of 100.
 
-    The measurements in the summary are then those on the other half."""
+    The summary measures each of those problems with a fit on others, never with one that has seen it."""
     one_sided: Literal["refuse", "train"] = "refuse"
     """What to do when all labels are on one side of one half: such a model learns nothing but that."""
     steps: Count = 400
@@ -122,4 +122,6 @@ class PrmConfig(TrainingStageConfig):
                 raise ValueError("a comparison is read at the end of its question: remove `reading.mark`")
             if self.reading.by == "head" and "pairs_per_problem" in self.objective.model_fields_set:
                 raise ValueError("`pairs_per_problem` counts only with `reading.by: tokens`: remove it")
+        elif isinstance(self.labels, PairsFileConfig):
+            raise ValueError("pairs say which of two chains is better, no more: use `objective: {kind: pairwise}`")
         return self

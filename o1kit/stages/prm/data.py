@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import lightning as L
@@ -13,14 +11,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from o1kit.errors import DataError
-from o1kit.report.label_schema import LabelRecord
-from o1kit.report.labels import LABELS, PAIRS, read_labels, read_pairs, write_records
 from o1kit.stages.prm.config import PairwiseObjectiveConfig, PrmConfig, PrmObjectiveConfig
-from o1kit.stages.prm.examples import Builder, Example, split_heldout
-from o1kit.stages.sequences import GroupedBatches, LengthBucketedBatches, pad, pad_floats
-
-HELD_OUT = 10
-"""One problem in this many is kept out of training, to measure the model on."""
+from o1kit.stages.prm.examples import Builder, Example
+from o1kit.stages.prm.sources import Source
+from o1kit.stages.sequences import HELD_OUT, GroupedBatches, LengthBucketedBatches, held_out, pad, pad_floats
 
 
 class Batch(NamedTuple):
@@ -30,13 +24,6 @@ class Batch(NamedTuple):
     labels_BT: Tensor
     mask_BT: Tensor
     groups_BT: Tensor
-
-
-class Source(NamedTuple):
-    """Where labels come from: a file, or a function that makes them, whose result is kept in that file."""
-
-    path: Path
-    make: Callable[[], list[LabelRecord]] | None = None
 
 
 class PrmData(L.LightningDataModule):
@@ -57,21 +44,15 @@ class PrmData(L.LightningDataModule):
         """
         if self.train_examples:
             return
-        path = self.source.path
-        if self.source.make is not None and not path.is_file():
-            write_records(path, self.source.make())
-        if holds_pairs(path):
-            if not isinstance(self.config.objective, PairwiseObjectiveConfig):
-                kind = self.config.objective.kind
-                raise DataError(f"{path}: holds preference pairs, and the objective is {kind}. Use `kind: pairwise`.")
-            examples = self.builder.from_pairs(list(read_pairs(path)))
+        if self.source.pairs is not None:
+            examples = self.builder.from_pairs(list(self.source.pairs()))
         else:
-            examples = self.builder.from_labels(list(read_labels(path)))
-        self.train_examples, self.heldout_examples = split_heldout(examples, HELD_OUT)
+            examples = self.builder.from_labels(list(self.source.labels() if self.source.labels is not None else ()))
+        held = held_out([example.problem for example in examples], HELD_OUT)
+        self.train_examples = [example for example, h in zip(examples, held, strict=True) if not h]
+        self.heldout_examples = [example for example, h in zip(examples, held, strict=True) if h]
         if not self.train_examples:
-            raise DataError(
-                f"{path}: no labelled chains to train on. Raise labels.num_problems, or label more of them."
-            )
+            raise DataError(f"{self.source.place}: no labelled chains to train on. Label more problems.")
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled batches of chains of like length; where chains are compared, those of a problem stay together."""
@@ -99,28 +80,6 @@ def compares(config: PrmConfig) -> bool:
     if isinstance(config.objective, PrmObjectiveConfig):
         return config.objective.ranking > 0
     return isinstance(config.objective, PairwiseObjectiveConfig) and config.reading.by == "head"
-
-
-def labels_path(directory: Path) -> Path:
-    """The file of labels in a stage's folder, or that of pairs if it has only those.
-
-    Raises:
-        DataError: there is neither.
-    """
-    found = [path for path in (directory / LABELS, directory / PAIRS) if path.is_file()]
-    if not found:
-        raise DataError(f"{directory}: holds neither {LABELS} nor {PAIRS}. Name a stage that writes labels or pairs.")
-    return found[0]
-
-
-def holds_pairs(path: Path) -> bool:
-    """Whether the first record of a file is a preference pair; a file that cannot be read is none."""
-    try:
-        with path.open(encoding="utf-8") as stream:
-            first = json.loads(next((line for line in stream if line.strip()), "{}"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(first, dict) and "chosen" in first
 
 
 def collate(examples: Sequence[Example]) -> Batch:

@@ -10,12 +10,12 @@ from random import Random
 from typing import NamedTuple
 
 from o1kit.engines.policy import PromptTemplate
+from o1kit.engines.spelling import Spelling, spell_pair, spell_record
 from o1kit.errors import DataError
 from o1kit.functional.pairwise_prompt import comparison_prompt
 from o1kit.models.reading import marked
 from o1kit.report.label_schema import LabelRecord, PairRecord
 from o1kit.stages.prm.config import ObjectiveConfig, OrmObjectiveConfig, PairwiseObjectiveConfig, PrmConfig
-from o1kit.stages.spelling import Spelling, spell_pair, spell_record
 from o1kit.types import Problem
 
 
@@ -178,15 +178,6 @@ class Builder:
 def outcome(record: LabelRecord) -> float | None:
     """Whether a chain's final answer is right; where nobody said so, the label of its last step."""
     return record.labels[-1] if record.correct is None else float(record.correct)
-
-
-def split_heldout(examples: Sequence[Example], one_in: int) -> tuple[list[Example], list[Example]]:
-    """Those to train on and those to measure on: every `one_in`-th problem, from the first on, is held out."""
-    problems = {name: i for i, name in enumerate(dict.fromkeys(e.problem for e in examples))}
-    held = [problems[e.problem] % one_in == 0 for e in examples]
-    return [e for e, h in zip(examples, held, strict=True) if not h], [
-        e for e, h in zip(examples, held, strict=True) if h
-    ]
 
 
 def _refuse(counts: Counts, config: PrmConfig) -> None:

@@ -17,6 +17,8 @@ from o1kit.stages.prm.examples import Example
 
 ROWS = 128
 """Chains read together."""
+FOLDS = 5
+"""Parts of the held-out problems, each of which is measured with the calibration fitted on the others."""
 
 
 class Read(NamedTuple):
@@ -49,22 +51,22 @@ def probabilities(logits: Sequence[float]) -> list[float]:
     return found
 
 
-def halves(reads: Sequence[Read]) -> tuple[list[Read], list[Read]]:
-    """Every second problem, and the others: what calibration is fitted on, and what it is measured on."""
-    number = {name: i for i, name in enumerate(dict.fromkeys(r.example.problem for r in reads))}
-    fitted = [r for r in reads if number[r.example.problem] % 2 == 0]
-    return fitted, [r for r in reads if number[r.example.problem] % 2]
-
-
 def fit(reads: Sequence[Read]) -> Platt:
     """Scale and bias of the readings' log-odds; the identity where there is nothing to fit."""
     logits, labels = [x for r in reads for x in r.logits], [x for r in reads for x in r.example.labels]
     return fit_platt(logits, labels) if logits else Platt()
 
 
-def calibrated(reads: Sequence[Read], platt: Platt) -> list[Read]:
-    """The readings after calibration."""
-    return [Read(r.example, tuple(platt.scale * x + platt.bias for x in r.logits)) for r in reads]
+def cross_calibrated(reads: Sequence[Read]) -> list[Read]:
+    """The readings, each calibrated by what was fitted on other problems: none is measured with a fit of its own.
+
+    The problems are dealt into `FOLDS` parts, and each part gets the fit of all others. A fit on all of them, which is
+    what goes with the weights, is about as good; a single half would have left both halves too small to tell.
+    """
+    number = {name: i for i, name in enumerate(dict.fromkeys(r.example.problem for r in reads))}
+    folds = [number[r.example.problem] % FOLDS for r in reads]
+    fits = {f: fit([r for r, own in zip(reads, folds, strict=True) if own != f]) for f in sorted(set(folds))}
+    return [Read(r.example, tuple(fits[f].apply(x) for x in r.logits)) for r, f in zip(reads, folds, strict=True)]
 
 
 def measure(reads: Sequence[Read], config: PrmConfig) -> dict[str, Any]:

@@ -8,20 +8,17 @@ from typing import Any
 
 import torch
 
-from o1kit.engines.policy import PromptTemplate
 from o1kit.models.language_model import LanguageModel
 from o1kit.models.load import save_directory
 from o1kit.models.reading import Reading, reading_ids, write_reading
 from o1kit.protocols import BuiltStage, StageInputs
-from o1kit.report.labels import LABELS
-from o1kit.stages.labels.write import local_desk, write_labels
-from o1kit.stages.prm.config import FileLabelsConfig, PrmConfig, StageLabelsConfig
-from o1kit.stages.prm.data import PrmData, Source, labels_path
+from o1kit.stages.prm.config import PrmConfig
+from o1kit.stages.prm.data import PrmData
 from o1kit.stages.prm.examples import Builder
-from o1kit.stages.prm.measure import calibrated, fit, halves, measure, read_examples
+from o1kit.stages.prm.measure import cross_calibrated, fit, measure, read_examples
 from o1kit.stages.prm.module import PrmModule
+from o1kit.stages.prm.sources import source_of
 from o1kit.stages.start import starting_model, suite_of, trainable
-from o1kit.tasks.suite import Suite
 
 
 class PrmStage:
@@ -37,10 +34,10 @@ class PrmStage:
         suite = suite_of(inputs)
         policy, template = starting_model(inputs, config.policy, suite)
         good, bad, mark = reading_ids(reading_of(config), template.tokenizer)
-        source = _source(inputs, policy, template, suite)
+        source = source_of(inputs, policy, template, suite)
         model, _ = starting_model(inputs, config.policy, suite)
         if good is not None and bad is not None:
-            model.label_ids = (good, bad)
+            model.label_ids, model.head = (good, bad), None
         else:
             model.add_head()
         builder = Builder(config, template, mark, model.context_length, inputs.seed)
@@ -52,20 +49,20 @@ class PrmStage:
     def export(self, built: BuiltStage, directory: Path) -> Mapping[str, Any]:
         """Weights, head, tokenizer and how to read them; the summary measures the model on chains kept out of training.
 
-        With `calibrate` half of those fit the calibration, and the other half is measured.
+        With `calibrate` those chains fit the calibration too, and each is measured with a fit on other problems.
         """
         assert isinstance(built.module, PrmModule) and isinstance(built.data, PrmData)
         model, data, config = built.module.model, built.data, built.module.config
         reads = read_examples(model, data.heldout_examples)
         summary: dict[str, Any] = data.builder.counts.summary()
         if config.calibrate:
-            fitted, reads = halves(reads)
-            platt = fit(fitted)
-            summary |= {"prm/ece_before": measure(reads, config)["prm/ece"]}
+            plain, platt = measure(reads, config), fit(reads)
+            ranked = {name: plain[name] for name in ("prm/auc", "prm/within_auc") if name in plain}
+            summary |= measure(cross_calibrated(reads), config) | ranked | {"prm/ece_before": plain["prm/ece"]}
             summary |= {"prm/calibration_scale": platt.scale, "prm/calibration_bias": platt.bias}
-            reads = calibrated(reads, platt)
             fold(model, *platt)
-        summary |= measure(reads, config)
+        else:
+            summary |= measure(reads, config)
         save_directory(model, data.builder.template.tokenizer, directory)
         write_reading(directory, reading_of(config, model.calibration))
         return summary
@@ -86,15 +83,3 @@ def fold(model: LanguageModel, scale: float, bias: float) -> None:
     else:
         old_scale, old_bias = model.calibration
         model.calibration = (scale * old_scale, scale * old_bias + bias)
-
-
-def _source(inputs: StageInputs, policy: LanguageModel, template: PromptTemplate, suite: Suite) -> Source:
-    config: PrmConfig = inputs.config
-    match config.labels:
-        case StageLabelsConfig():
-            return Source(labels_path(inputs.artifacts[config.labels.stage].directory))
-        case FileLabelsConfig():
-            return Source(inputs.recipe_directory / config.labels.path)
-        case sampled:
-            desk = local_desk(inputs, policy, template, suite)
-            return Source(inputs.directory / LABELS, lambda: write_labels(sampled, desk, "prm labels"))

@@ -1,0 +1,515 @@
+"""Label stages: every source, every option, exact labels on planted chains, and runs that go on where they stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+
+from o1kit.functional.keys import derive
+from o1kit.models.load import save_directory
+from o1kit.protocols import Decoding, Span
+from o1kit.report.label_schema import LabelRecord, Provenance
+from o1kit.report.labels import read_labels, write_records
+from o1kit.rewards.verifier import Verifier
+from o1kit.search.journal import Journal
+from o1kit.stages.labels.chains import chain_of, chains_of, record_of_chain
+from o1kit.stages.labels.config import JudgeLabelsConfig, MonteCarloLabelsConfig, OmegaLabelsConfig
+from o1kit.stages.labels.consensus import agreed
+from o1kit.stages.labels.desk import Desk
+from o1kit.stages.labels.judge import Judge
+from o1kit.stages.labels.module import LabelsModule
+from o1kit.stages.labels.monte_carlo import MonteCarlo
+from o1kit.stages.labels.omega import Omega
+from o1kit.stages.labels.stage import LabelsStage
+from o1kit.stages.labels.write import write_labels
+from o1kit.types import Action, Completion, Problem, Score, State
+from tests.small import built, small
+from tests.tiny import policy_of, problem, tiny
+
+ROWS = [{"question": f"{i}+1=?", "answer": "0123456789ab"[i % 12]} for i in range(10)]
+MONTE_CARLO = {"kind": "monte_carlo", "num_problems": 2, "chains": 2, "completions": 2}
+OMEGA = {"kind": "omega", "num_problems": 4, "rollouts": 5, "completions": 2, "num_iterations": 2, "length": 20.0}
+
+
+# ---- planted chains ----------------------------------------------------------------------------------------------
+
+
+class Planted:
+    """Chains of `size` steps. Without a mistake so far, every other sample makes one in step `error`; later none."""
+
+    def __init__(self, size: int, error: int) -> None:
+        self.size, self.error, self.asked = size, error, list[int]()
+
+    def start(self, problem: Problem) -> State:
+        return State(problem, (0,))
+
+    async def complete(
+        self, state: State, n: int, *, key: int, decoding: Decoding = Decoding(), first: int = 0
+    ) -> list[State]:
+        self.asked.append(len(state.actions))
+        return [self._chain(state, wrong=i % 2 == 0) for i in range(first, first + n)]
+
+    def _chain(self, state: State, wrong: bool) -> State:
+        for step in range(len(state.actions) + 1, self.size + 1):
+            text = f"{'x' if wrong and step == self.error else 's'}{step}\n"
+            finish: Any = "answer" if step == self.size else "step"
+            state = state.after(Action(text, Completion((ord(text[0]),), (0.0,), finish)))
+        return state
+
+    async def score(self, state: State) -> Score:
+        """The verifier: wrong with a mistake anywhere."""
+        assert state.terminal
+        return Score(float("x" not in state.text), "planted", oracle=True)
+
+
+def labelled(planted: Any, section: OmegaLabelsConfig | MonteCarloLabelsConfig) -> list[LabelRecord]:
+    desk = Desk(planted, planted, (), 5, "print")
+    source: Any = Omega(section, desk) if isinstance(section, OmegaLabelsConfig) else MonteCarlo(section, desk)
+    found: list[LabelRecord] = asyncio.run(source.label(0, problem()))
+    return found
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 16, 33])
+def test_binary_search_finds_the_planted_first_error(size: int) -> None:
+    section = OmegaLabelsConfig(kind="omega", rollouts=4, completions=2)
+    for error in range(1, size + 1):
+        planted = Planted(size, error)
+        right, wrong = sorted(labelled(planted, section), key=lambda r: not r.correct)
+        assert right.labels == [None] * (size - 1) + [1.0]
+        known = {k: label for k, label in enumerate(wrong.labels, 1) if label is not None}
+        assert min(k for k, label in known.items() if label == 0) == error, "the first wrong step, exactly"
+        assert error == 1 or known[error - 1] == 0.5, "and the step before it can still end right"
+        tried = planted.asked[1:]
+        assert set(tried) == set(known) - {size}
+        assert len(tried) <= math.ceil(math.log2(size)) if size > 1 else not tried
+
+
+def test_what_a_right_chain_goes_through_is_good_without_a_token() -> None:
+    planted = Planted(8, 6)
+    hard: dict[str, Any] = {"rollouts": 2, "completions": 2, "estimate": "hard"}
+    tried = labelled(planted, OmegaLabelsConfig(kind="omega", **hard))
+    implied = labelled(planted, OmegaLabelsConfig(kind="omega", **hard, labels="implied"))
+    assert sum(r.tokens for r in tried) == sum(r.tokens for r in implied)
+    (wrong, right) = sorted(implied, key=lambda r: bool(r.correct))
+    first = {tuple(r.steps[: k + 1]): label for r in implied for k, label in enumerate(r.labels) if label is not None}
+    steps = [f"s{k}\n" for k in range(1, 9)]
+    for k in range(1, 9):
+        assert first[tuple(steps[:k])] == 1.0
+    assert wrong.labels[5:] == [0.0, None, 0.0]
+    assert sum(label is not None for r in implied for label in r.labels) == len(first), "no prefix counts twice"
+    assert right.labels[-1] == 1.0
+
+
+class Lengths(Planted):
+    """The problem's first rollouts: a wrong chain of 9 steps, a wrong one of 3 and a right one; then right ones."""
+
+    async def complete(
+        self, state: State, n: int, *, key: int, decoding: Decoding = Decoding(), first: int = 0
+    ) -> list[State]:
+        found = []
+        for size, error in ((9, 9), (3, 3), (4, 0)) if not state.actions else ((9, 0),) * n:
+            self.size, self.error = size, error
+            found.append(self._chain(state, wrong=True))
+        return found
+
+
+@pytest.mark.parametrize(("beta", "steps"), [(0.5, 3), (1.0, 9)])
+def test_short_rollouts_are_searched_first(beta: float, steps: int) -> None:
+    section = OmegaLabelsConfig(kind="omega", rollouts=3, completions=1, num_iterations=1, beta=beta, length=3.0)
+    found = labelled(Lengths(0, 0), section)
+    searched = [len(r.steps) for r in found if any(x is not None for x in r.labels[:-1])]
+    assert searched == [steps], "with beta 1 the first of equals, else the short one"
+
+
+def test_monte_carlo_labels_are_shares_of_right_completions() -> None:
+    section = MonteCarloLabelsConfig(kind="monte_carlo", chains=1, completions=4)
+    chain, *ends = labelled(Planted(4, 3), section)
+    assert chain.labels == [0.5, 0.5, 0.0, 0.0] and chain.correct is False
+    assert [r.labels for r in ends[:2]] == [[None] * 3 + [0.0], [None] * 3 + [1.0]]
+    assert len(ends) == 12 and sum(r.tokens for r in (chain, *ends)) == 4 + 4 * (3 + 2 + 1)
+    hard = MonteCarloLabelsConfig(kind="monte_carlo", chains=1, completions=4, estimate="hard")
+    assert labelled(Planted(4, 3), hard)[0].labels == [1.0, 1.0, 0.0, 0.0]
+
+
+def test_only_ends_are_labelled_without_completions() -> None:
+    section = MonteCarloLabelsConfig(kind="monte_carlo", chains=2, completions=0)
+    planted = Planted(4, 3)
+    assert [r.labels[-1] for r in labelled(planted, section)] == [0.0, 1.0]
+    assert planted.asked == [0]
+
+
+def test_problems_that_are_always_solved_leave_no_records() -> None:
+    planted = Planted(4, 9)
+    assert labelled(planted, OmegaLabelsConfig(kind="omega", rollouts=3)) == []
+    (record,) = labelled(planted, OmegaLabelsConfig(kind="omega", rollouts=3, keep="all"))
+    assert record.labels == [None, None, None, 1.0] and record.tokens == 12, "equal chains are one record"
+
+
+def test_labels_that_no_chain_implies_are_refused() -> None:
+    with pytest.raises(ValueError, match="estimate: hard"):
+        OmegaLabelsConfig(kind="omega", labels="implied")
+
+
+# ---- tokens ------------------------------------------------------------------------------------------------------
+
+
+def test_records_are_chains_and_back() -> None:
+    model, template = tiny()
+    policy = policy_of(model, template)
+    states = asyncio.run(policy.complete(policy.start(problem()), 6, key=3))
+    provenance = Provenance(source="test")
+    for state in states:
+        ids = [list(a.completion.token_ids) for a in state.actions]
+        labels = [i / 10 if i % 3 else None for i in range(len(ids))][::-1]
+        record = LabelRecord(
+            problem="p",
+            prompt=problem().prompt,
+            steps=[a.text for a in state.actions],
+            labels=labels,
+            prompt_ids=list(state.prompt_ids),
+            step_ids=ids,
+            provenance=provenance,
+        )
+        chain = chain_of(record, template)
+        assert chain.token_ids == state.token_ids
+        assert len(chain.ends) == len(chain.labels) == sum(label is not None for label in labels)
+        assert record_of_chain(chain, problem(), template, provenance) == record
+        unread = record.model_copy(update={"labels": [None] * len(ids)})
+        assert chains_of([unread, record], template) == ([chain] if chain.ends else [])
+
+
+def test_text_from_elsewhere_is_read_at_the_ends_of_its_steps() -> None:
+    _, template = tiny()
+    record = LabelRecord(
+        problem="p", prompt="1+1=?", steps=["2 ok\n", "3"], labels=[1.0, 0.5], provenance=Provenance(source="x")
+    )
+    chain = chain_of(record, template)
+    assert template.decode(chain.token_ids) == "1+1=?\n2 ok\n3"
+    assert [template.decode(chain.token_ids[: end + 1]) for end in chain.ends] == ["1+1=?\n2 ok\n", "1+1=?\n2 ok\n3"]
+    assert chain.labels == (1.0, 0.5)
+
+
+# ---- consensus ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "threshold", "expected"),
+    [
+        ([0.9, 0.6, 0.1], [1.0, 0.5, 0.0], 0.5, [1.0, 1.0, 0.0]),
+        ([0.9, 0.4, 0.1], [1.0, 0.5, 0.0], 0.5, [1.0, None, None]),
+        ([0.9, 0.4, 0.1], [1.0, 0.5, 0.0], 0.4, [1.0, 1.0, 0.0]),
+        ([None, 0.9, 0.2], [1.0, None, 0.0], 0.5, [None, None, 0.0]),
+        ([0.0], [1.0], 0.5, [None]),
+    ],
+)
+def test_consensus(first: Any, second: Any, threshold: float, expected: Any) -> None:
+    assert agreed(first, second, threshold) == agreed(second, first, threshold) == expected
+
+
+# ---- the stage ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders of two policies, a file of problems, and a file of labels."""
+    folder = tmp_path_factory.mktemp("start")
+    for name, seed in (("sft", 0), ("other", 3)):
+        model, template = tiny(seed=seed, context=48)
+        save_directory(model, template.tokenizer, folder / name)
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _sometimes_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One chain in three ends in the right answer, whatever the model writes."""
+
+    async def score(self: Any, state: State) -> Score:
+        return await Parity().score(state)
+
+    monkeypatch.setattr(Verifier, "score", score)
+
+
+def run(start: Path, folder: Path, source: dict[str, Any], **more: Any) -> LabelsModule:
+    """Runs a labels stage, whose file lies in `folder` then."""
+    block, max_batch = more.pop("block", 1024), more.pop("max_batch", 256)
+    folders = {name: start / name for name in ("sft", "other")} | more.pop("artifacts", {})
+    seed = more.pop("seed", 0)
+    policy = {} if source["kind"] in ("consensus", "file") else {"policy": "sft"}
+    stage = {"kind": "labels", "name": "labels", "source": source} | policy | more
+    rows = {"kind": "jsonl", "path": str(start / "rows.jsonl")}
+    splits = {name: {"num_problems": 5, "sources": [rows]} for name in ("train", "heldout")}
+    recipe = small(stages=[stage], tasks=splits, seed=seed, engine={"max_batch": max_batch})
+    made = built(recipe, "labels", folder, folders)
+    module: Any = made.module
+    module.block = block
+    made.data.blocks = module.blocks  # type: ignore[attr-defined]
+    options: Any = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    L.Trainer(accelerator="cpu", **options).test(module, datamodule=made.data, verbose=False)
+    LabelsStage().export(made, folder)
+    assert isinstance(module, LabelsModule)
+    return module
+
+
+def records(folder: Path) -> list[LabelRecord]:
+    return list(read_labels(folder / "labels.jsonl"))
+
+
+def without_prints(found: Sequence[LabelRecord]) -> list[LabelRecord]:
+    return [r.model_copy(update={"provenance": None}) for r in found]
+
+
+@pytest.fixture(scope="module", params=["monte_carlo", "omega"])
+def base(request: pytest.FixtureRequest, start: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        _sometimes_right.__wrapped__(patch)  # type: ignore[attr-defined]
+        folder = tmp_path_factory.mktemp("base")
+        source = {"monte_carlo": MONTE_CARLO, "omega": OMEGA}[request.param]
+        return source, run(start, folder, source), records(folder), folder
+
+
+def test_every_token_counts_in_one_record(base: Any) -> None:
+    source, module, found, _ = base
+    assert len({r.problem for r in found}) > 1
+    if source["kind"] == "monte_carlo":
+        assert sum(r.tokens for r in found) == module.usage.generated
+    else:
+        assert 0 < sum(r.tokens for r in found) <= module.usage.generated
+        assert module.summary["searches"] > 0 and module.summary["probes"] > 0
+    assert module.summary["labelled"] == sum(x is not None for r in found for x in r.labels)
+    assert module.summary["tokens_per_label"] == module.usage.generated / module.summary["labelled"]
+
+
+def test_provenance_is_filled(base: Any) -> None:
+    source, module, found, _ = base
+    expected = Provenance(
+        source=source["kind"], policy="x", completions=2, temperature=1.0, estimate="soft", seed=module.inputs.seed
+    )
+    assert {r.provenance.model_dump_json() for r in found} == {expected.model_dump_json()}
+
+
+def test_no_prefix_is_labelled_twice_but_by_equal_chains(base: Any) -> None:
+    source, _, found, _ = base
+    names = [
+        (r.problem, str(r.step_ids[: k + 1]))
+        for r in found
+        for k, label in enumerate(r.labels[:-1])
+        if label is not None
+    ]
+    assert source["kind"] == "monte_carlo" or len(names) == len(set(names))
+
+
+def test_labels_do_not_depend_on_what_is_computed_together(base: Any, start: Path, tmp_path: Path) -> None:
+    source, _, found, _ = base
+    run(start, tmp_path, source, block=1, max_batch=1)
+    assert records(tmp_path) == found
+
+
+class Parity:
+    """A verifier that likes one chain in three."""
+
+    async def score(self, state: State) -> Score:
+        return Score(float(sum(state.token_ids) % 3 == 0), "parity", oracle=True)
+
+
+class Noisy(Planted):
+    """Chains of 4 to 12 steps of one to three tokens; each step is a mistake with one chance in eight, or one in 60."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 0)
+
+    async def complete(
+        self, state: State, n: int, *, key: int, decoding: Decoding = Decoding(), first: int = 0
+    ) -> list[State]:
+        return [self._drawn(state, random.Random(derive(key, i)), decoding) for i in range(first, first + n)]
+
+    def _drawn(self, state: State, draw: random.Random, decoding: Decoding) -> State:
+        while not state.terminal:
+            wrong = draw.random() < (1 / 8 if decoding.temperature == 1 else 1 / 60)
+            tokens = tuple(draw.randrange(9) for _ in range(draw.randint(1, 3)))
+            end = len(state.actions) >= draw.randint(3, 11)
+            text = f"{'x' if wrong else 's'}{tokens}\n"
+            state = state.after(Action(text, Completion(tokens, (0.0,) * len(tokens), "answer" if end else "step")))
+        return state
+
+
+def sampled(section: dict[str, Any], seed: int = 5, **more: Any) -> list[LabelRecord]:
+    """Records of a section over noisy chains."""
+    source: Any = (MonteCarloLabelsConfig if section["kind"] == "monte_carlo" else OmegaLabelsConfig)(**section | more)
+    problems = [problem(row["question"], f"p{i}") for i, row in enumerate(ROWS)]
+    policy: Any = Noisy()
+    found = write_labels(source, Desk(policy, policy, problems, seed))
+    return [r.model_copy(update={"provenance": None}) for r in found]
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "value"),
+    [
+        ("monte_carlo", "seed", 7),
+        ("monte_carlo", "num_problems", 4),
+        ("monte_carlo", "chains", 3),
+        ("monte_carlo", "completions", 3),
+        ("monte_carlo", "completions", 0),
+        ("monte_carlo", "estimate", "hard"),
+        ("monte_carlo", "temperature", 0.5),
+        ("omega", "seed", 7),
+        ("omega", "num_problems", 2),
+        ("omega", "rollouts", 6),
+        ("omega", "keep", "all"),
+        ("omega", "completions", 3),
+        ("omega", "num_iterations", 1),
+        ("omega", "token_budget", 1),
+        ("omega", "alpha", 1.0),
+        ("omega", "beta", 0.01),
+        ("omega", "length", 0.1),
+        ("omega", "c_puct", 0.0),
+        ("omega", "labels", "implied"),
+        ("omega", "estimate", "hard"),
+        ("omega", "temperature", 0.5),
+    ],
+)
+def test_every_option_of_sampling_counts(kind: str, option: str, value: Any) -> None:
+    usual: dict[str, Any] = dict(MONTE_CARLO if kind == "monte_carlo" else OMEGA)
+    if option in ("alpha", "beta", "length", "c_puct"):
+        usual |= {"num_problems": 10, "rollouts": 6, "completions": 4, "num_iterations": 5}
+    usual |= {"estimate": "hard"} if option == "labels" else {}
+    assert sampled(usual, **{option: value}) != sampled(usual)
+
+
+@pytest.mark.parametrize("change", [{"policy": "other"}, {"policy": "model"}, {"split": "heldout"}], ids=str)
+def test_every_option_of_the_stage_counts(change: dict[str, Any], start: Path, tmp_path: Path) -> None:
+    source = MONTE_CARLO | {"num_problems": 1}
+    run(start, tmp_path / "a", source)
+    run(start, tmp_path / "b", source, **change)
+    assert without_prints(records(tmp_path / "a")) != without_prints(records(tmp_path / "b"))
+
+
+def test_a_problem_keeps_its_labels_when_fewer_are_labelled() -> None:
+    for usual in (MONTE_CARLO, OMEGA):
+        some = sampled(usual | {"num_problems": 1})
+        assert some and sampled(usual)[: len(some)] == some
+
+
+def test_a_stage_that_is_stopped_goes_on_where_it_was(
+    start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = OMEGA
+    whole = run(start, tmp_path / "whole", source)
+    found = records(tmp_path / "whole")
+    put, count = Journal.put, 0
+    expected = whole.journals.recorded
+
+    def stop(self: Journal, *arguments: Any, **reply: Any) -> None:
+        nonlocal count
+        count += 1
+        if count > expected * 2 // 3:
+            raise InterruptedError
+        put(self, *arguments, **reply)
+
+    monkeypatch.setattr(Journal, "put", stop)
+    with pytest.raises(InterruptedError):
+        run(start, tmp_path / "again", source, block=2)
+    monkeypatch.setattr(Journal, "put", put)
+    again = run(start, tmp_path / "again", source, block=2)
+    assert records(tmp_path / "again") == found
+    assert again.journals.reused == expected * 2 // 3
+    assert again.journals.recorded == expected - again.journals.reused, "nothing computed was lost"
+    cached = {"tokens_prompt": 0, "tokens_cached": 0}
+    assert again.summary | cached == whole.summary | cached
+
+
+class Opinion:
+    """A policy that is asked; it says Yes with a probability that its prompt's length gives, or neither word."""
+
+    def __init__(self, words: tuple[str, str] = ("Yes", " no")) -> None:
+        self.words, self.prompts = words, list[str]()
+
+    def start(self, problem: Problem) -> State:
+        self.prompts.append(problem.prompt)
+        return State(problem, (0,))
+
+    async def propose(self, state: State, n: int, *, decoding: Decoding, span: Span, **_: Any) -> list[Action]:
+        assert n == 1 and span.max_tokens == 1 and decoding.greedy
+        share = len(state.problem.prompt) % 10 / 10 + 0.05
+        likely = ((0, math.log(0.5)), (1, math.log(share / 2)), (2, math.log((1 - share) / 2)))
+        return [Action("", Completion((0,), (0.0,), "step", alternatives=(likely[: decoding.alternatives],)))]
+
+    def text(self, token_ids: Sequence[int]) -> str:
+        return ("?", *self.words)[token_ids[0]]
+
+
+def judged(record: LabelRecord, opinion: Any, **options: Any) -> LabelRecord:
+    source = Judge(JudgeLabelsConfig(kind="judge", of="mc", **options), Desk(opinion, Parity(), (), 5, "asked"))
+    (found,) = asyncio.run(source.label(0, record))
+    return found
+
+
+def test_a_judge_is_asked_about_every_step() -> None:
+    provenance = Provenance(source="monte_carlo", policy="writer", completions=4, temperature=1.0)
+    record = LabelRecord(
+        problem="p",
+        prompt="1+1=?",
+        steps=["one\n", "two\n", "four"],
+        labels=[0.5, None, 0.0],
+        correct=False,
+        tokens=9,
+        provenance=provenance,
+    )
+    opinion = Opinion()
+    soft = judged(record, opinion, prompt="{problem}|{before}|{step}")
+    assert opinion.prompts == ["1+1=?|(nothing yet)|one", "1+1=?|one|two", "1+1=?|one\ntwo|four"]
+    shares = [len(prompt) % 10 / 10 + 0.05 for prompt in opinion.prompts]
+    assert soft.labels == pytest.approx(shares) and soft.tokens == 3
+    assert soft.steps == record.steps and soft.correct is False
+    assert soft.provenance == Provenance(
+        source="judge", policy="writer", temperature=1.0, estimate="soft", judge="asked", seed=5
+    )
+    hard = judged(record, Opinion(), prompt="{problem}|{before}|{step}", estimate="hard")
+    assert hard.labels == [float(share >= 0.5) for share in shares]
+    assert judged(record, Opinion()).labels != soft.labels, "the prompt counts"
+    few = judged(record, Opinion(), alternatives=2)
+    assert few.labels == [1.0, 1.0, 1.0], "No is not among the two likeliest"
+    assert judged(record, Opinion(("Maybe", "Perhaps"))).labels == [None] * 3
+
+
+def test_a_judge_reads_the_chains_of_another_stage(start: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mc"
+    run(start, folder, MONTE_CARLO)
+    chains = records(folder)
+    source = {"kind": "judge", "of": "mc", "prompt": "{problem}{before}{step}Y", "alternatives": 40}
+    found = [run(start, tmp_path / n, source, artifacts={"mc": folder}, block=b) for n, b in (("a", 999), ("b", 7))]
+    labels = [records(tmp_path / name) for name in "ab"]
+    assert labels[0] == labels[1]
+    assert [r.step_ids for r in labels[0]] == [r.step_ids for r in chains]
+    spent = found[0].summary["tokens_generated"]
+    assert spent == sum(r.tokens for r in labels[0]) <= sum(len(r.steps) for r in chains), "some prompts do not fit"
+    assert found[0].summary["labelled"] > 0
+
+
+def test_consensus_of_two_stages(start: Path, tmp_path: Path) -> None:
+    provenance = Provenance(source="monte_carlo", policy="p", completions=4)
+    one = [
+        LabelRecord(problem=p, prompt="q", steps=["a\n", "b"], labels=x, tokens=3, provenance=provenance)
+        for p, x in (("p", [0.9, 0.2]), ("q", [0.7, 0.7]), ("q", [0.1, 0.9]), ("r", [1.0, 1.0]))
+    ]
+    changes: list[Any] = [[1.0, 0.0], [1.0, 1.0], [0.0, 0.6]]
+    two = [r.model_copy(update={"labels": x, "tokens": 1}) for r, x in zip(one, changes, strict=False)]
+    for name, rows in (("one", one), ("two", two)):
+        write_records(tmp_path / name / "labels.jsonl", rows)
+    folders = {name: tmp_path / name for name in ("one", "two")}
+    source = {"kind": "consensus", "of": ["one", "two"]}
+    run(start, tmp_path / "both", source, artifacts=folders)
+    found = records(tmp_path / "both")
+    assert [r.labels for r in found] == [[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]], "chains that only one has are left out"
+    assert {r.tokens for r in found} == {4}
+    assert found[0].provenance == Provenance(source="consensus", policy="p", completions=4, estimate="hard")
+    run(start, tmp_path / "strict", source | {"threshold": 0.65}, artifacts=folders)
+    assert [r.labels for r in records(tmp_path / "strict")][2] == [0.0, None]
