@@ -1,4 +1,7 @@
-"""The command line: `o1kit run | validate | plan | schema | trees | labels | plugins`. Only `run` loads torch."""
+"""The command line: `o1kit run | eval | score | compare | validate | plan | schema | trees | labels | plugins`.
+
+Only commands that run, evaluate or grade load torch.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from o1kit.errors import DataError, O1kitError
-from o1kit.report.label_commands import add_commands
+from o1kit.evaluation import add_commands
+from o1kit.report.label_commands import add_commands as add_label_commands
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -58,16 +62,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--runs-dir", type=Path, default=Path("runs"), help="folder for runs (default: runs)")
     run.add_argument("--plain", action="store_true", help="plain lines instead of bars, also on a terminal")
+    add_commands(commands, _add)
     _add(commands, "validate", _validate, "check a recipe", recipe=True)
     plan = _add(commands, "plan", _plan, "show a recipe's stages, what each is built from, what is done", recipe=True)
     plan.add_argument("--runs-dir", type=Path, default=Path("runs"), help="folder for runs (default: runs)")
     plan.add_argument("--json", action="store_true", help="print JSON")
     schema = _add(commands, "schema", _schema, "print the JSON Schema of a file, with every field's documentation")
-    schema.add_argument("file", nargs="?", choices=["recipe", "trees", "chains", "labels", "pairs"], default="recipe")
+    kinds = ["recipe", "trees", "chains", "labels", "pairs", "outputs"]
+    schema.add_argument("file", nargs="?", choices=kinds, default="recipe")
     trees = _add(commands, "trees", _trees, "show the search trees of a stage's folder or of a file")
     trees.add_argument("path", type=Path, help="folder of an evaluate or rollout stage, or a file of trees")
     trees.add_argument("--problem", metavar="ID", help="the trees of this problem only")
-    add_commands(commands, EXIT_CODES)
+    add_label_commands(commands, EXIT_CODES)
     _add(commands, "plugins", _plugins, "list all kinds that recipes can name, built-in and installed")
     return parser
 
@@ -133,6 +139,7 @@ def _plan(options: argparse.Namespace) -> int:
 def _schema(options: argparse.Namespace) -> int:
     from o1kit.recipe.schema import Recipe
     from o1kit.report.label_schema import LabelRecord, PairRecord
+    from o1kit.report.output_schema import OutputFile
     from o1kit.report.tree import json_schema
     from o1kit.report.tree_schema import ChainRecord, TreeRecord
 
@@ -142,6 +149,7 @@ def _schema(options: argparse.Namespace) -> int:
         "chains": ChainRecord,
         "labels": LabelRecord,
         "pairs": PairRecord,
+        "outputs": OutputFile,
     }
     print(json_schema(files[options.file]), end="")
     return 0

@@ -49,6 +49,7 @@ def compile_recipe(recipe: Recipe) -> Plan:
     fingerprints of its inputs, so a change reaches every stage that depends on it and no other.
     """
     shared = recipe.model_dump(mode="json", include={"model", "tasks", "seed"})
+    shared["answer_rule"] = recipe.grading.answer_rule  # the rest of `grading` only says when to give up
     prints: dict[str, str] = {}
     stages = []
     for config in recipe.stages:

@@ -33,6 +33,12 @@ BUILTIN: dict[str, dict[str, str]] = {
         "reasoning_gym": "o1kit.tasks.gym:ReasoningGymSource",
         "jsonl": "o1kit.tasks.jsonl:JsonlSource",
     },
+    "graders": {
+        "exact": "o1kit.tasks.graders.exact:ExactGrader",
+        "numeric": "o1kit.tasks.graders.numeric:NumericGrader",
+        "math": "o1kit.tasks.graders.mathematics:MathGrader",
+        "python": "o1kit.tasks.graders.python:PythonGrader",
+    },
     "teachers": {
         "letter_counting": "o1kit.tasks.teachers.letter_counting:LetterCountingTeacher",
         "chain_sum": "o1kit.tasks.teachers.chain_sum:ChainSumTeacher",

@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[1] / "o1kit"
 LEVELS = [
     {"__main__"},
     {"cli"},
-    {"runner"},
+    {"evaluation"},
+    {"runner", "rescoring"},
     {"plan", "trainer"},
     {"checkpoints"},
     {"recipe"},

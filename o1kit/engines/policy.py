@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from o1kit.functional.answers import AnswerRule, find_answer
 from o1kit.protocols import Decoding, Engine, Sampling, Span
 from o1kit.types import Account, Action, Completion, Phase, Problem, State
 
 DELIMITER = "\n"
 """A step ends with the token that holds this."""
-_ANSWER = re.compile(r"(?:[Tt]he (?:final )?answer is:?|####)\s*(.*)", re.DOTALL)
 
 
 class PromptTemplate:
@@ -22,8 +21,9 @@ class PromptTemplate:
     A tokenizer with a chat template gets the problem as the user's message; any other gets it on a line of its own.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, answer_rule: AnswerRule = "stated") -> None:
         self.tokenizer = tokenizer
+        self.answer_rule: AnswerRule = answer_rule
         self.eos_id = int(tokenizer.eos_token_id)
 
     def encode(self, text: str) -> list[int]:
@@ -53,11 +53,9 @@ class PromptTemplate:
         texts = self.tokenizer.batch_decode([[i] for i in range(size)])
         return frozenset(i for i, text in enumerate(texts) if text.endswith(DELIMITER)) - {self.eos_id}
 
-    @staticmethod
-    def answer(text: str) -> str | None:
-        """What follows the last "the answer is" (or ####) of a chain, or None."""
-        found = list(_ANSWER.finditer(text))
-        return found[-1].group(1).strip().rstrip(".") or None if found else None
+    def answer(self, text: str) -> str | None:
+        """The final answer of a chain by the recipe's rule, or None."""
+        return find_answer(text, self.answer_rule)
 
 
 class LanguagePolicy:

@@ -10,6 +10,9 @@ import numpy as np
 
 from o1kit.functional.statistics import roc_auc
 
+NO_ERROR = -1
+"""Place of the first error in a chain without any, as ProcessBench writes it."""
+
 
 class WithinAuc(NamedTuple):
     """Mean AUC within problems, and over how many; None where no problem has both kinds of chains."""
@@ -57,7 +60,7 @@ def step_accuracy(scores: Sequence[float], labels: Sequence[float], threshold: f
 
 def first_error(values: Sequence[float], threshold: float = 0.5) -> int:
     """Number of the first step below the threshold, from 0; -1 if none is."""
-    return next((i for i, value in enumerate(values) if value < threshold), -1)
+    return next((i for i, value in enumerate(values) if value < threshold), NO_ERROR)
 
 
 def process_bench(
@@ -68,14 +71,35 @@ def process_bench(
     A chain with an error counts when exactly its first wrong step is the first one judged wrong; one without, when no
     step is judged wrong. F1 is the harmonic mean of both accuracies, and 0 when one of them is.
     """
+    return process_bench_f1([first_error(chain) for chain in labels], [first_error(c, threshold) for c in scores])
+
+
+def process_bench_f1(first_errors_true: Sequence[int], first_errors_predicted: Sequence[int]) -> ProcessBench:
+    """The same from the places of first errors, one a chain; `NO_ERROR` for a chain without one."""
     hits: dict[bool, list[bool]] = {True: [], False: []}
-    for judged, actual in zip(scores, labels, strict=True):
-        wanted = first_error(actual)
-        hits[wanted >= 0].append(first_error(judged, threshold) == wanted)
+    for wanted, found in zip(first_errors_true, first_errors_predicted, strict=True):
+        hits[wanted != NO_ERROR].append(found == wanted)
     error, correct = (sum(h) / len(h) if h else None for h in (hits[True], hits[False]))
     if error is None or correct is None:
         return ProcessBench(None, error, correct)
     return ProcessBench(2 * error * correct / (error + correct) if error + correct else 0.0, error, correct)
+
+
+def best_threshold(first_errors_true: Sequence[int], scores: Sequence[Sequence[float]]) -> float:
+    """The threshold with the best F1 of these chains, to be used on others; the one nearest to 1/2 among equals.
+
+    Looks half-way between neighbouring scores, at most at 200 places.
+    """
+    seen = np.unique([score for chain in scores for score in chain])
+    places = np.concatenate([[0.5], (seen[:-1] + seen[1:]) / 2])
+    if len(places) > 200:
+        places = np.concatenate([[0.5], np.quantile(places, np.linspace(0, 1, 199))])
+
+    def quality(threshold: float) -> tuple[float, float]:
+        found = [first_error(chain, threshold) for chain in scores]
+        return process_bench_f1(first_errors_true, found).f1 or 0.0, -abs(threshold - 0.5)
+
+    return float(max((float(place) for place in places), key=quality))
 
 
 def reliability(probabilities: Sequence[float], labels: Sequence[float], bins: int = 10) -> list[Bin]:

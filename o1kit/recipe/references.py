@@ -19,6 +19,7 @@ from o1kit.stages.ppo.config import PpoConfig
 from o1kit.stages.prm.config import PrmConfig, StageLabelsConfig
 from o1kit.stages.rollout.config import RolloutConfig
 from o1kit.stages.sft.config import SftConfig
+from o1kit.tasks.graders.config import PythonConfig
 
 POLICIES = ("sft", "ppo", "dpo")
 JUDGES = ("prm",)
@@ -64,6 +65,8 @@ def references(stage: Any) -> list[Reference]:
             found = [Reference(("policies", i), name, POLICIES, (OWN,)) for i, name in named]
             models = [(i, name) for i, search in enumerate(stage.searches) for name in search.models if name != OWN]
             found += [Reference(("searches", i), name, POLICIES, (OWN,)) for i, name in models]
+            if isinstance(stage.labels, StageLabelsConfig):
+                found.append(Reference(("labels", "stage"), stage.labels.stage, LABELS))
             return found + _rewards(stage.judge, ("judge",))
         case RolloutConfig():
             names = [("policy", stage.policy), *(("search", name) for name in stage.search.models)]
@@ -100,6 +103,7 @@ def _rewards(config: JudgeConfig | RewardConfig | None, path: Path) -> list[Refe
 def check(recipe: Recipe, source: Source) -> None:
     """Adds a fault for everything that does not fit together."""
     _check_model(recipe, source)
+    _check_grading(recipe, source)
     learns = any(
         not isinstance(stage, EvaluateConfig | RolloutConfig | LabelsConfig | PairsConfig) for stage in recipe.stages
     )
@@ -141,6 +145,24 @@ def _check_model(recipe: Recipe, source: Source) -> None:
         divisors = [n for n in range(1, model.num_heads + 1) if model.num_heads % n == 0]
         choice = ", ".join(map(str, divisors))
         source.fault(("model", "num_kv_heads"), f"must divide num_heads ({model.num_heads}). Choose one of: {choice}.")
+
+
+def _check_grading(recipe: Recipe, source: Source) -> None:
+    """Programs as answers: they must be found whole, and end before the process that judges them is killed."""
+    for split, section in recipe.tasks.items():
+        for i, config in enumerate(section.sources):
+            grader = getattr(config, "grader", None)
+            if not isinstance(grader, PythonConfig):
+                continue
+            path = ("tasks", split, "sources", i, "grader")
+            if recipe.grading.answer_rule not in ("code", "whole"):
+                text = f"a program is not found by `grading.answer_rule: {recipe.grading.answer_rule}`."
+                source.fault(path, f"{text} Use `code`, or `whole` where other answers are found by their graders.")
+            if grader.timeout_s >= recipe.grading.timeout_s:
+                text = f"must be below grading.timeout_s ({recipe.grading.timeout_s:g}), got {grader.timeout_s:g}."
+                source.fault(
+                    (*path, "timeout_s"), f"{text} Raise that, so that a slow program is wrong and no failure."
+                )
 
 
 def _check_stages(recipe: Recipe, source: Source) -> None:
@@ -197,9 +219,10 @@ def _check_evaluation(recipe: Recipe, stage: EvaluateConfig, i: int, source: Sou
             text = f"there is no split {split!r} in tasks.{suggestion(split, list(recipe.tasks))}"
             source.fault(("stages", i, "splits", j), text)
     check_judge(stage.judge, ("stages", i, "judge"), recipe, source)
+    _check_baseline(recipe, stage, i, source)
     for j, search in enumerate(stage.searches):
         path = ("stages", i, "searches", j)
-        _check_search(search, path, stage.judge, recipe, source)
+        _check_search(search, path, stage.judge or stage.judge_folder, recipe, source)
         if search in stage.searches[:j]:
             source.fault(path, "the same search is listed twice. Remove one.")
         else:
@@ -207,6 +230,18 @@ def _check_evaluation(recipe: Recipe, stage: EvaluateConfig, i: int, source: Sou
         remedy = f"Use `{search.judge_key}: judge`, or list it in another evaluation."
         _check_value_head(search, path, stage.policies, recipe, remedy, source)
     _check_value_judge(stage.judge, ("stages", i, "judge"), stage.policies, recipe, source)
+
+
+def _check_baseline(recipe: Recipe, stage: EvaluateConfig, i: int, source: Source) -> None:
+    """The row that others are compared with must be in the table, and be a result."""
+    base = stage.compare_to
+    if base is None or stage.judge_folder is not None or kinds_of(stage.judge, recipe) not in ([], ["prm"]):
+        return  # another judge's kind becomes part of what searches are called
+    titles = [_names(search)[0] for search in stage.searches if not search.oracle]
+    for key, name, known in (("policy", base.policy, stage.policies), ("search", base.search, titles)):
+        if name is not None and name not in known:
+            text = f"there is no {key} {name!r} in this evaluation that others could be compared with."
+            source.fault(("stages", i, "compare_to", key), f"{text}{suggestion(name, known)}")
 
 
 def _check_rollout(recipe: Recipe, stage: RolloutConfig, i: int, source: Source) -> None:

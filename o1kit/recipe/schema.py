@@ -17,6 +17,7 @@ from o1kit.stages.prm.config import PrmConfig
 from o1kit.stages.rollout.config import RolloutConfig
 from o1kit.stages.sft.config import SftConfig
 from o1kit.tasks.config import SplitConfig
+from o1kit.tasks.graders.config import GradingConfig
 
 StageSection = Annotated[
     SftConfig | LabelsConfig | PairsConfig | PrmConfig | DpoConfig | PpoConfig | RolloutConfig | EvaluateConfig,
@@ -55,6 +56,8 @@ class Recipe(Config):
     """The language model that the first stage starts from."""
     tasks: dict[str, SplitConfig]
     """Splits by name; what learns needs `train`, and no prompt is in two of them."""
+    grading: GradingConfig = GradingConfig()
+    """How answers are found and judged."""
     engine: EngineConfig = TorchEngineConfig()
     """What samples and scores."""
     stages: list[StageSection] = Field(min_length=1)

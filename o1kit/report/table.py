@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich.console import Console
 from rich.table import Table
 
+from o1kit.report.details import aligned, summary_lines
 from o1kit.report.results import ResultRow, Results
 
 
@@ -23,8 +22,7 @@ def cells(results: Results) -> list[list[str]]:
     lines = []
     for policy, search in dict.fromkeys((row.policy, row.search) for row in results.rows):
         found = [results.find(policy, search, split) for split in splits]
-        oracle = any(row is not None and row.oracle for row in found)
-        name = f"{search} (oracle)" if oracle and "oracle" not in search else search
+        name = next((row.name for row in found if row is not None and row.oracle), search)
         tokens = [f"{row.tokens_per_problem:,.0f}" if row else "-" for row in found]
         lines.append([policy, name, *map(_accuracy, found), *tokens])
     return lines
@@ -35,7 +33,7 @@ def render_plain(results: Results) -> str:
     lines = [headings(results), *cells(results)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     lines.insert(1, ["-" * width for width in widths])
-    return "\n".join(_aligned(line, widths) for line in lines) + f"\n{_note(results)}"
+    return "\n".join(aligned(lines, left=2)) + f"\n{_note(results)}"
 
 
 def render_rich(results: Results) -> Table:
@@ -53,12 +51,14 @@ def render_rich(results: Results) -> Table:
 
 
 def print_report(results: Results, console: Console, *, plain: bool) -> None:
-    """Prints the table, then each question with the chain of thought that answers it."""
+    """Prints the table and what is worth knowing besides, then each question with the chain that answers it."""
     console.print()
     if plain:
         console.print(render_plain(results), markup=False, highlight=False, soft_wrap=True)
     else:
         console.print(render_rich(results))
+    for line in summary_lines(results):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     for asked in results.answers:
         chain = "\n".join(f"    {line}" for line in asked.chain.splitlines())
         text = f"\n{asked.question}\n{chain}\n  {asked.policy} answers: {asked.answer or '(nothing)'}"
@@ -78,9 +78,6 @@ def _accuracy(row: ResultRow | None) -> str:
 def _note(results: Results) -> str:
     sizes = dict.fromkeys((row.split, row.n) for row in results.rows)
     counts = ", ".join(f"{n} {split}" for split, n in sizes)
-    return f"accuracy in %, with 95 % interval; problems: {counts}; tokens: generated per problem"
-
-
-def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
-    columns = (text.ljust(w) if i < 2 else text.rjust(w) for i, (text, w) in enumerate(zip(line, widths, strict=True)))
-    return "  ".join(columns).rstrip()
+    seeds = max((row.seeds for row in results.rows), default=1)
+    means = f"; means of {seeds} seeds" if seeds > 1 else ""
+    return f"accuracy in %, with 95 % interval; problems: {counts}; tokens: generated per problem{means}"

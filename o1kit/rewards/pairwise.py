@@ -35,6 +35,11 @@ class HeadPairs(PairwiseReward):
 
     def __init__(self, engine: Engine, chains: Chains | None = None) -> None:
         self.engine, self.chains = engine, chains or Chains()
+        self._read: dict[tuple[str, tuple[int, ...]], asyncio.Future[float]] = {}
+
+    def refresh(self) -> None:
+        """The chains that were read belong to the policy of before."""
+        self._read.clear()
 
     async def value(self, state: State) -> float:
         """sigmoid(r): the probability to win against a chain whose number is 0."""
@@ -46,7 +51,12 @@ class HeadPairs(PairwiseReward):
         return sigmoid(one - other)
 
     async def _number(self, state: State) -> float:
-        return await self.chains.last(self.engine, state)
+        """r of a chain, which is read once however many others it is compared with."""
+        name = state.problem.id, state.token_ids
+        if name not in self._read:
+            self._read[name] = asyncio.ensure_future(self.chains.last(self.engine, state))
+        return await asyncio.shield(self._read[name])
+
 
 
 class AskedPairs(PairwiseReward):

@@ -26,6 +26,8 @@ CHUNK, MIN_CHUNK = 256, 32
 """Most answers in one request, and fewest worth a second worker."""
 CHUNK_CHARS = 4_000_000
 """Most characters of answers in one request."""
+MAX_ANSWERS = 20_000
+"""A worker is replaced after so many: caches of the libraries that judge grow, and its memory is limited."""
 GRACE_S = 1.0
 """How much later than the worker's own timer the pool kills it."""
 
@@ -124,10 +126,11 @@ class ScoringPool:
         healthy = False
         try:
             for reply in worker.ask(request, len(jobs), self.timeout_s + GRACE_S):
-                healthy = not isinstance(reply, Ended) and len(verdicts) + 1 == len(jobs)
+                healthy = not isinstance(reply, Ended) and len(verdicts) + 1 == len(jobs) and not _exhausted(reply)
                 verdicts.append(_verdict(reply))
         finally:
-            self._give_back(worker, healthy)
+            worker.answers += len(verdicts)
+            self._give_back(worker, healthy and worker.answers < MAX_ANSWERS)
         return verdicts
 
     def _lease(self) -> WorkerProcess:
@@ -152,6 +155,11 @@ class ScoringPool:
             self._alive.discard(worker)
             self.restarts += 1
         worker.kill()
+
+
+def _exhausted(reply: Reply) -> bool:
+    """True when the answer took all the memory there was: what is left may not do for the next one."""
+    return not isinstance(reply, Ended) and str(reply[1]).startswith("MemoryError")
 
 
 def _verdict(reply: Reply) -> Verdict:

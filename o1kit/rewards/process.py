@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from o1kit.errors import EnvironmentFailure
 from o1kit.rewards.worker import HELLO, READY
+from o1kit.tasks.graders.grader import WORKER
 
 STARTUP_S = 60.0
 """Longest wait for a worker to start, or to import what a scorer needs, on a machine that is very busy."""
@@ -46,12 +47,14 @@ class WorkerProcess:
                 [sys.executable, "-P", "-c", _BOOT, str(theirs.fileno()), str(memory_mb)],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
-                env={**os.environ, **_THREADS, "PYTHONPATH": path},
+                env={**os.environ, **_THREADS, "PYTHONPATH": path, WORKER: "1"},
                 start_new_session=True,  # Ctrl-C is the run's affair; and a kill takes the worker's children along
             )
         self._connection: Any = Connection(ours.detach())
         self._lock = threading.Lock()
         self._greeted = self._killed = False
+        self.answers = 0
+        """How many it has judged."""
 
     @property
     def alive(self) -> bool:

@@ -21,7 +21,8 @@ _Waiting = list[tuple[Job, asyncio.Future[Score]]]
 class Verifier:
     """Judges final answers; every score is an oracle's. Errors and timeouts count as 0, but only up to a share.
 
-    `answer_of` finds the final answer of a chain (`Policy.answer`); the batch API does without it.
+    `answer_of` finds the final answer of a chain (`Policy.answer`); the batch API does without it. `max_failures` is
+    the recipe's unless it is given.
     """
 
     def __init__(
@@ -29,9 +30,10 @@ class Verifier:
         suite: Suite,
         pool: ScoringPool,
         answer_of: Callable[[State], str | None] | None = None,
-        max_failures: float = 0.05,
+        max_failures: float | None = None,
     ) -> None:
-        self.suite, self.pool, self.max_failures = suite, pool, max_failures
+        self.suite, self.pool = suite, pool
+        self.max_failures = suite.grading.max_failures if max_failures is None else max_failures
         self.counts: Counter[Outcome] = Counter()
         self._answer_of = answer_of
         self._waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, _Waiting] = WeakKeyDictionary()
@@ -90,6 +92,12 @@ class Verifier:
             raise DataError(
                 f"the verifier could not judge {failed} of {judged} answers ({self.counts['error']} errors, "
                 f"{self.counts['timeout']} timeouts), more than {self.max_failures:.0%}. The last one: {last}. "
-                "Raise the pool's time or memory limit, or repair the task's scorer."
+                "Raise grading.timeout_s, grading.memory_mb or grading.max_failures, or repair the task's scorer."
             )
         return [Score(float(v.outcome == "right"), "verifier", oracle=True, outcome=v.outcome) for v in verdicts]
+
+
+def verifier_of(suite: Suite, answer_of: Callable[[State], str | None] | None = None) -> Verifier:
+    """A verifier with a pool of its own, as the recipe's `grading` describes them; workers start when first needed."""
+    grading = suite.grading
+    return Verifier(suite, ScoringPool(grading.num_workers, grading.timeout_s, grading.memory_mb), answer_of)

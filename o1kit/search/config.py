@@ -49,12 +49,16 @@ class SampleConfig(DecodingConfig):
     @property
     def title(self) -> str:
         """What it estimates."""
-        return titled("pass@1", self.unusual)
+        return self.at(1)
 
     @property
     def bound(self) -> str | None:
         """For example `pass@8`."""
-        return titled(f"pass@{self.num_samples}", self.unusual) if self.num_samples > 1 else None
+        return self.at(self.num_samples) if self.num_samples > 1 else None
+
+    def at(self, k: int) -> str:
+        """What the chance is called that one of k samples is right."""
+        return titled(f"pass@{k}", self.unusual)
 
 
 class BeamConfig(JudgedConfig):

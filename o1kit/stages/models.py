@@ -130,7 +130,7 @@ class Models:
                 model, template = starting_model(self.inputs, None, self.suite)
             else:
                 model, tokenizer = load_directory(self.inputs.artifacts[name].directory)
-                template = PromptTemplate(tokenizer)
+                template = PromptTemplate(tokenizer, self.suite.grading.answer_rule)
             self._loaded[name] = (model.to(self._device()).eval(), template)
         return self._loaded[name]
 

@@ -16,8 +16,7 @@ from o1kit.models.language_model import LanguageModel
 from o1kit.models.reading import read_reading
 from o1kit.protocols import StageInputs
 from o1kit.report.tree import Origin
-from o1kit.rewards.pool import ScoringPool
-from o1kit.rewards.verifier import Verifier
+from o1kit.rewards.verifier import Verifier, verifier_of
 from o1kit.search.config import SearchConfig
 from o1kit.search.journal import Journals
 from o1kit.search.section import NAME
@@ -61,7 +60,7 @@ def build_served(
 
 def build_verifier(suite: Suite, policy: LanguagePolicy) -> Verifier:
     """The tasks' own scorers in worker processes, which start with the first answer."""
-    return Verifier(suite, ScoringPool(), policy.answer)
+    return verifier_of(suite, policy.answer)
 
 
 def judge_name(inputs: StageInputs) -> str:

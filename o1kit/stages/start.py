@@ -17,7 +17,8 @@ from o1kit.tasks.suite import Suite, build_suite
 
 def suite_of(inputs: StageInputs) -> Suite:
     """All splits of the recipe."""
-    return build_suite(inputs.recipe.tasks, inputs.recipe.seed, inputs.recipe_directory)
+    recipe = inputs.recipe
+    return build_suite(recipe.tasks, recipe.seed, inputs.recipe_directory, recipe.grading)
 
 
 def teacher_of(name: str) -> Any:
@@ -34,7 +35,7 @@ def starting_model(inputs: StageInputs, policy: str | None, suite: Suite) -> tup
         model = build_scratch(inputs.recipe.model, tokenizer, inputs.seed)
     else:
         model, tokenizer = load_hf(inputs.recipe.model)
-    template = PromptTemplate(tokenizer)
+    template = PromptTemplate(tokenizer, suite.grading.answer_rule)
     if policy is None:
         check_prompts(suite, template, model.context_length)
     return model, template
@@ -46,7 +47,7 @@ def served_template(inputs: StageInputs, policy: str | None, suite: Suite) -> tu
         found = load_tokenizer(inputs.artifacts[policy].directory)
     else:
         found = load_tokenizer(inputs.recipe.model.source, inputs.recipe.model.context_length)
-    template = PromptTemplate(found.tokenizer)
+    template = PromptTemplate(found.tokenizer, suite.grading.answer_rule)
     if policy is None:
         check_prompts(suite, template, found.context_length)
     return template, found.context_length

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from o1kit.config import Config, Count, Positive
+from o1kit.tasks.graders.config import ExactConfig, GraderConfig
 
 
 def _valid_pattern(pattern: str) -> str:
@@ -40,7 +41,7 @@ class ReasoningGymConfig(Config):
 
 
 class JsonlConfig(Config):
-    """Problems read from a JSON-lines file, judged by comparing the normalised answer."""
+    """Problems read from a JSON-lines file, judged by a grader of your choice."""
 
     kind: Literal["jsonl"]
     """Selects this source."""
@@ -52,6 +53,8 @@ class JsonlConfig(Config):
     """Key that holds the final answer (text after the last `####` if present)."""
     thought_field: str | None = None
     """Key that holds a chain of thought to learn from; steps are its lines."""
+    grader: GraderConfig = ExactConfig(kind="exact")
+    """What decides whether an answer is right."""
     match: Pattern | None = None
     """Keep only the problems whose text this regular expression finds something in."""
     weight: Positive = 1.0

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from functools import cache
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,11 @@ class ReasoningGymSource:
             return gym.create_dataset(self.name, seed=seed, size=CHUNK, **self.config.params)
         except Exception as error:  # a generator's own checks raise whatever they like: assertions, type errors, ...
             raise RecipeError(f"{self.name} refuses its options {self.config.params}: {error!r}") from error
+
+    @classmethod
+    def judged_by(cls) -> str:
+        """The package whose scorers judge, with its version."""
+        return f"reasoning_gym {version('reasoning-gym')}"
 
     @staticmethod
     def prepare(truth: GroundTruth) -> None:

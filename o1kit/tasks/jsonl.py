@@ -1,9 +1,8 @@
-"""Problems from a JSON-lines file, judged by comparing normalised answers."""
+"""Problems from a JSON-lines file, judged by the grader that the recipe chooses."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,20 +11,13 @@ from typing import Any
 from o1kit.errors import DataError
 from o1kit.registry import suggestion
 from o1kit.tasks.config import JsonlConfig
+from o1kit.tasks.graders.config import PythonConfig
+from o1kit.tasks.graders.grader import build_grader
+from o1kit.tasks.graders.python import STDIN
 from o1kit.types import GroundTruth, Problem
 
 MARK = "####"
 """What separates the working from the answer in GSM8K and files like it."""
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-_ZERO_FRACTION = re.compile(r"([+-]?\d+)\.0*")
-
-
-def normalise(answer: str) -> str:
-    """An answer without case, outer blanks, final full stop, leading $, thousands separators or a trailing `.0`."""
-    text = answer.strip().removesuffix(".").removeprefix("$").strip().casefold()
-    text = _THOUSANDS.sub("", text)
-    whole = _ZERO_FRACTION.fullmatch(text)
-    return whole.group(1) if whole else text
 
 
 class JsonlSource:
@@ -36,9 +28,11 @@ class JsonlSource:
         self.path = (base_directory / config.path).resolve()
         self.name = Path(config.path).stem
         self.teacher: str | None = None
+        self.grader = build_grader(config.grader)
 
     def check(self) -> None:
-        """Raises DataError when the file or one of its rows is unusable."""
+        """Raises DataError when the file or one of its rows is unusable, or what its grader raises."""
+        self.grader.check()
         for _ in self._rows():
             pass
 
@@ -79,20 +73,16 @@ class JsonlSource:
         answer = _text(row, config.answer_field, place).rpartition(MARK)[2].strip()
         if not answer:
             raise DataError(f"{place}: nothing after the last {MARK} in field {config.answer_field!r}.")
+        refusal = self.grader.refuses(answer)
+        if refusal is not None:
+            raise DataError(f"{place}: field {config.answer_field!r} holds {answer!r:.60}: {refusal}.")
         payload: dict[str, object] = {"source": "jsonl"}
+        if isinstance(config.grader, PythonConfig) and config.grader.stdin_field is not None:
+            payload[STDIN] = _text(row, config.grader.stdin_field, place)
         if config.thought_field is not None:
             payload["thought"] = _steps(row, config.thought_field, place)
         name = f"{self.name}/{number}"
         return Problem(name, self.name, question), GroundTruth(name, answer, payload)
-
-    @staticmethod
-    def prepare(truth: GroundTruth) -> None:
-        """Nothing to load."""
-
-    @staticmethod
-    def score(truth: GroundTruth, answer: str | None) -> float:
-        """1 when both answers are the same once normalised, else 0."""
-        return float(answer is not None and normalise(answer) == normalise(truth.answer))
 
 
 def _field(row: dict[str, Any], name: str, place: str) -> Any:

@@ -25,7 +25,11 @@ class Scorer(Protocol):
 
 
 class Source(Protocol):
-    """Makes problems of one kind and, as a class, judges their answers. Built from (config, base directory)."""
+    """Makes problems of one kind. Built from (config, base directory).
+
+    Its answers are judged by its attribute `grader`, if it has one (see `graders.grader.Grader`), else by its class,
+    which then is a `Scorer`.
+    """
 
     name: str
     """Name of the kind of problem; part of every problem's id."""
@@ -38,12 +42,4 @@ class Source(Protocol):
 
     def generate(self, seed: int, count: int) -> Iterator[tuple[Problem, GroundTruth]]:
         """At most `count` problems, repeats included; the same for the same seed, and a prefix of any longer run."""
-        ...
-
-    def prepare(self, truth: GroundTruth) -> None:
-        """See `Scorer`."""
-        ...
-
-    def score(self, truth: GroundTruth, answer: str | None) -> float:
-        """See `Scorer`."""
         ...

@@ -7,13 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import regex
 
 from o1kit import registry
 from o1kit.errors import DataError
 from o1kit.tasks.config import SplitConfig
+from o1kit.tasks.graders.config import GradingConfig
+from o1kit.tasks.graders.grader import label
 from o1kit.tasks.source import RIGHT, Scorer, Source
 from o1kit.types import GroundTruth, Problem, Score
 
@@ -31,8 +33,11 @@ MATCH_S = 1.0
 class Suite:
     """Problems by split, and apart from them what a verifier needs."""
 
-    def __init__(self, tasks: Mapping[str, SplitConfig], seed: int, base_directory: Path) -> None:
+    def __init__(
+        self, tasks: Mapping[str, SplitConfig], seed: int, base_directory: Path, grading: GradingConfig | None = None
+    ) -> None:
         self._tasks, self._seed, self._base = tasks, seed, base_directory
+        self.grading = grading or GradingConfig()
         self._truths: dict[str, GroundTruth] = {}
         self._origins: dict[str, Source] = {}
         self._splits: dict[str, tuple[Problem, ...]] = {}
@@ -65,8 +70,16 @@ class Suite:
         return self._truths[problem.id]
 
     def scorer_of(self, truth: GroundTruth) -> Scorer:
-        """What judges the problem's answers: the class of its source, which a worker can import."""
-        return cast(Scorer, type(self._origins[truth.problem_id]))
+        """What judges the problem's answers: its source's grader or else class, which a worker can import."""
+        return _scorer(self._origins[truth.problem_id])
+
+    def graders(self) -> dict[str, str]:
+        """What judges each kind of problem, by task: "math 1 (math-verify 0.9.0)". Part of every result."""
+        found: dict[str, set[str]] = {}
+        for sources in self._sources.values():
+            for source in sources:
+                found.setdefault(source.name, set()).add(_judged_by(source))
+        return {task: " | ".join(sorted(names)) for task, names in sorted(found.items())}
 
     def source_of(self, problem: Problem) -> str:
         """Name of the problem's teacher if it has one, else of its generator or file."""
@@ -126,9 +139,23 @@ class Suite:
             yield replace(problem, id=name)
 
 
-def build_suite(tasks: Mapping[str, SplitConfig], seed: int, base_directory: Path) -> Suite:
+def build_suite(
+    tasks: Mapping[str, SplitConfig], seed: int, base_directory: Path, grading: GradingConfig | None = None
+) -> Suite:
     """The splits of a recipe; nothing is generated before it is asked for."""
-    return Suite(tasks, seed, base_directory)
+    return Suite(tasks, seed, base_directory, grading)
+
+
+def _scorer(source: Source) -> Scorer:
+    return cast(Scorer, getattr(source, "grader", None) or type(source))
+
+
+def _judged_by(source: Source) -> str:
+    grader = getattr(source, "grader", None)
+    if grader is not None:
+        return label(grader)
+    told: Any = getattr(source, "judged_by", None)
+    return str(told()) if told is not None else type(source).__name__
 
 
 def matching(

@@ -131,6 +131,16 @@ def test_outcomes_and_restarts_are_counted() -> None:
         assert pool.restarts == 2
 
 
+def test_a_worker_without_memory_or_of_old_age_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ScoringPool(num_workers=1, memory_mb=1024) as pool:
+        assert outcomes(pool, "memory") == ["error"]
+        assert outcomes(pool, "right", "wrong") == ["right", "wrong"]
+        assert pool.restarts == 1
+        monkeypatch.setattr("o1kit.rewards.pool.MAX_ANSWERS", 3)
+        assert outcomes(pool, "right", "right") == outcomes(pool, "right", "right") == ["right"] * 2
+        assert pool.restarts == 2
+
+
 def test_starts_lazily_and_soon_and_leaves_no_process() -> None:
     before = {p.pid for p in psutil.Process().children()}
     with ScoringPool(num_workers=2) as pool:

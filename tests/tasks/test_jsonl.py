@@ -8,7 +8,8 @@ import pytest
 
 from o1kit.errors import DataError
 from o1kit.tasks.config import JsonlConfig
-from o1kit.tasks.jsonl import JsonlSource, normalise
+from o1kit.tasks.graders.exact import normalise
+from o1kit.tasks.jsonl import JsonlSource
 
 GSM8K = Path(__file__).parents[2] / "../shared/data/gsm8k_test.jsonl"
 GOOD = '{"question": "1+1?", "answer": "2"}'
@@ -112,19 +113,21 @@ def test_different_answers(left: str, right: str) -> None:
 
 
 def test_long_answers_are_compared_in_linear_time(tmp_path: Path) -> None:
-    ((_, truth),) = source(written(tmp_path, GOOD)).generate(0, 1)
+    read = source(written(tmp_path, GOOD))
+    ((_, truth),) = read.generate(0, 1)
     for answer in ("1," * 500_000, "[" * 1_000_000, "\0", "2\0", "0" * 1_000_000 + "."):
-        assert JsonlSource.score(truth, answer) == 0.0
-    assert JsonlSource.score(truth, None) == 0.0
-    assert JsonlSource.score(truth, " 2.0 ") == 1.0
+        assert read.grader.score(truth, answer) == 0.0
+    assert read.grader.score(truth, None) == 0.0
+    assert read.grader.score(truth, " 2.0 ") == 1.0
 
 
 @pytest.mark.skipif(not GSM8K.exists(), reason="the public benchmark data are not beside this checkout")
 def test_real_gsm8k_rows_score_their_own_answers_right() -> None:
-    found = list(source(GSM8K, thought_field="answer").generate(0, 10_000))
+    read = source(GSM8K, thought_field="answer")
+    found = list(read.generate(0, 10_000))
     assert len(found) == 1319
     for _, truth in found:
         assert truth.answer.replace(",", "").lstrip("-").replace(".", "").isdigit()
-        assert JsonlSource.score(truth, truth.answer.replace(",", "") + ".0") == 1.0
-        assert JsonlSource.score(truth, truth.answer + "1") == 0.0
+        assert read.grader.score(truth, truth.answer.replace(",", "") + ".0") == 1.0
+        assert read.grader.score(truth, truth.answer + "1") == 0.0
         assert truth.payload["thought"]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from o1kit.engines.policy import PromptTemplate
+from o1kit.functional.answers import find_answer
 from o1kit.models.tokenizer import build_char_tokenizer
 from o1kit.registry import lookup
 from o1kit.tasks.config import ReasoningGymConfig, SplitConfig
@@ -37,7 +38,7 @@ def chains(generator: str, *mistakes: str) -> list[tuple[list[str], bool]]:
     found = []
     for i, problem in enumerate(problems.problems("train")):
         steps = teacher.trace(problems.truth(problem), problem.prompt, mistakes, i)
-        answer = PromptTemplate.answer("".join(steps))
+        answer = find_answer("".join(steps))
         found.append((steps, problems.score(problem, answer).value == 1.0))
     return found
 

@@ -2,54 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning as L
 
 from o1kit import registry
 from o1kit.functional.noise import derive
-from o1kit.functional.statistics import bootstrap_interval
 from o1kit.protocols import Decoding, StageInputs
+from o1kit.report.output_schema import OutputLine
 from o1kit.report.results import Answer, ResultRow
 from o1kit.report.tree import tree_record
 from o1kit.rewards.build import engines_of
 from o1kit.rewards.judges import guarded, own_judge
-from o1kit.rewards.pool import ScoringPool
-from o1kit.rewards.verifier import Verifier
-from o1kit.search.config import SearchConfig
+from o1kit.rewards.verifier import Verifier, verifier_of
+from o1kit.search.config import GreedyConfig, SearchConfig
 from o1kit.search.journal import Journal
 from o1kit.search.journaled import JournaledPolicy
 from o1kit.search.tolerance import Tolerance
 from o1kit.stages.evaluate.config import EvaluateConfig
+from o1kit.stages.evaluate.honest import watched_reward
+from o1kit.stages.evaluate.judged import judge_metrics
+from o1kit.stages.evaluate.measuring import Measured, measure
 from o1kit.stages.evaluate.shared import SharedSamples, remembered
+from o1kit.stages.evaluate.storing import Book, Cell
 from o1kit.stages.models import Models
-from o1kit.stages.searching import journals_of, judge_name, label, mean_stats, origin_of, run_all
+from o1kit.stages.searching import journals_of, judge_name, label, origin_of, run_all
 from o1kit.tasks.suite import Suite
-from o1kit.types import Problem, SearchResult, Usage
+from o1kit.types import Problem, Score, SearchResult
 
 NUM_TREES = 3
 """Search trees of each policy and split that are kept for the report."""
 
 
+class Placed(NamedTuple):
+    """A measured row and where it stands: policy, search, and row of the search."""
+
+    place: tuple[int, int, int]
+    measured: Measured
+
+
 class EvaluateModule(L.LightningModule):
-    """Fills `rows`, `trees` and `asked`; nothing is trained."""
+    """Fills `rows`, `book`, `trees`, `asked` and `reward`; nothing is trained."""
 
     def __init__(self, inputs: StageInputs, suite: Suite) -> None:
         super().__init__()
         self.inputs, self.suite = inputs, suite
         self.config: EvaluateConfig = inputs.config
-        self.rows: list[ResultRow] = []
+        self.book = Book()
         self.trees: list[dict[str, Any]] = []
         self.asked: list[Answer] = []
-        self._verifier = Verifier(suite, ScoringPool())
+        self.reward: dict[str, Any] = {}
+        self._placed: list[Placed] = []
+        self._verifier = verifier_of(suite)
         self.models = Models(inputs, suite, lambda: self.device)
         self.models.serve(self.config.policies[0], self.config.searches)
         self.tolerance = Tolerance(self.config.max_failed_judgements)
         self.journals = journals_of(inputs)
         self.label = partial(label, judge=judge_name(inputs))
+
+    @property
+    def measured(self) -> list[Measured]:
+        """All rows in the order of the table: by policy, then by search, then by split."""
+        return [one.measured for one in sorted(self._placed, key=lambda one: one.place)]
+
+    @property
+    def rows(self) -> list[ResultRow]:
+        """The same without the values of each problem."""
+        return [one.row for one in self.measured]
 
     def test_step(self, pair: tuple[str, str], batch_idx: int) -> None:
         """Evaluates one policy on one split with every search."""
@@ -60,8 +82,6 @@ class EvaluateModule(L.LightningModule):
             pairs = len(self.config.policies) * len(self.config.splits)
             self.tolerance.check(end=batch_idx + 1 == pairs)
         self.tolerance.forget()
-        order = [name for c in self.config.searches for name in (self.label(c), c.bound)]
-        self.rows.sort(key=lambda r: (self.config.policies.index(r.policy), order.index(r.search)))
 
     def _evaluate(self, name: str, split: str, journal: Journal) -> None:
         policy = self.models.policy(name)
@@ -70,91 +90,104 @@ class EvaluateModule(L.LightningModule):
         scores = remembered(guarded(raw, journal, self.tolerance, "judge")) if raw is not None else None
         problems = self.suite.problems(split)
         engines = {"policy": policy.engine} | {n: e for n, e in engines_of(raw).items() if e is not policy.engine}
-        for config in sorted(self.config.searches, key=lambda c: -getattr(c, "num_samples", 0)):
+        largest_first = sorted(enumerate(self.config.searches), key=lambda p: -getattr(p[1], "num_samples", 0))
+        for place, config in largest_first:
             search: Any = registry.lookup("searches", config.kind)(config)
             own = own_judge(config, policy.engine)
             judge = scores if own is None else guarded(own, journal, self.tolerance, str(config.judge))
+            watched = watched_reward(judge, own or raw) if judge is not None else None
             more = {"oracle": Verifier(self.suite, self._verifier.pool, policy.answer)} if config.oracle else {}
-            run = partial(search.run, policy=shared, reward=judge, **more)
+            run = partial(search.run, policy=shared, reward=watched, **more)
 
-            async def work(index: int, problem: Problem, run: Any = run) -> SearchResult:
-                result: SearchResult = await run(shared.start(problem), key=derive(self.inputs.seed, index))
+            async def work(problem: Problem, key: int, run: Any = run) -> SearchResult:
+                result: SearchResult = await run(shared.start(problem), key=key)
                 return result
 
-            results = run_all(problems, work, label=f"{name} {split} {self.label(config)}")
-            rows = len(self.rows)
-            self._measure(name, split, config, problems, results)
-            spent = {who: engine.ledger.take().per_problem(len(problems)) for who, engine in engines.items()}
+            cell = Cell(name, self.label(config), split, place, config.oracle, config.bound is None)
+            runs = self._search(cell, config, problems, work)
+            if watched is not None and watched.used and not cell.oracle:
+                cell = cell._replace(search=f"{cell.search} oracle", oracle=True)
+                named = {"search": cell.search, "oracle": True}
+                runs = [[line.model_copy(update=named) for line in lines] for lines in runs]
+            self.book.lines += [line for lines in runs for line in lines]
+            count = len(problems) * len(runs)
+            spent = {who: engine.ledger.take().per_problem(count) for who, engine in engines.items()}
             for other in config.models:
-                spent[f"model {other}"] = self.models.other(other).engine.ledger.take().per_problem(len(problems))
-            self.rows[rows:] = [
-                replace(row, extra={**row.extra, "computed_per_problem": spent}) for row in self.rows[rows:]
-            ]
+                spent[f"model {other}"] = self.models.other(other).engine.ledger.take().per_problem(count)
+            self._measure(cell, config, runs, spent)
+
+    def _search(
+        self,
+        cell: Cell,
+        config: SearchConfig,
+        problems: Sequence[Problem],
+        work: Callable[[Problem, int], Awaitable[SearchResult]],
+    ) -> list[list[OutputLine]]:
+        """Runs one search with every seed: its graded outputs, one a problem."""
+        runs = []
+        for seed in range(self.runs_of(config)):
+            first = [derive(self.inputs.seed, i) for i in range(len(problems))]
+            keys = first if seed == 0 else [derive(key, seed) for key in first]
+            again = f", seed {seed + 1}" if seed else ""
+            keyed = list(zip(problems, keys, strict=True))
+            title = f"{cell.policy} {cell.split} {cell.search}{again}"
+            results = run_all(keyed, lambda _, pair: work(*pair), label=title)
+            verdicts = self.verdicts(problems, results)
+            runs.append(self.book.lines_of(cell, seed, keys, problems, results, verdicts))
+            if seed == 0:
+                self._keep_trees(cell, config, problems, results, verdicts)
+        return runs
+
+    def runs_of(self, config: SearchConfig) -> int:
+        """How often a search runs: greedy finds the same chain every time."""
+        return 1 if isinstance(config, GreedyConfig) else self.config.seeds
 
     def _measure(
-        self, policy: str, split: str, config: SearchConfig, problems: Sequence[Problem], results: list[SearchResult]
+        self, cell: Cell, config: SearchConfig, runs: list[list[OutputLine]], spent: Mapping[str, Any]
     ) -> None:
-        marks = self.marks(problems, results)
-        samples = len(marks[0])
-        means = [sum(m) / len(m) for m in marks]
-        self._add_row(policy, split, self.label(config), problems, results, means, 1 / samples, oracle=config.oracle)
-        if config.bound is not None:
-            solved = [float(any(m)) for m in marks]
-            self._add_row(policy, split, config.bound, problems, results, solved, 1.0, oracle=True)
-        for i, (problem, result) in enumerate(list(zip(problems, results, strict=True))[:NUM_TREES]):
-            if result.tree:
-                key, verdicts = derive(self.inputs.seed, i), dict(zip(result.answers, map(bool, marks[i]), strict=True))
-                origin = origin_of(self.inputs, config, policy, split, self.models.version(policy))
-                outcomes = self.tolerance.outcomes(problem, result.tree)
-                self.trees.append(
-                    tree_record(origin, problem, result, result.tree, key=key, correct=verdicts, outcomes=outcomes)
-                )
+        """Makes the rows of a cell, and logs them."""
+        tasks = {problem.id: problem.task for problem in self.suite.problems(cell.split)}
+        wrong = self.book.degeneration([line for lines in runs for line in lines])
+        extra = {"computed_per_problem": dict(spent), **({"degeneration": wrong} if wrong else {})}
+        where = f"{cell.policy}/{cell.split}"
+        for i, found in enumerate(measure(cell, config, runs, tasks, self.config.pass_at)):
+            row = replace(found.row, extra={**found.row.extra, **extra})
+            first = self.config.policies.index(cell.policy)
+            self._placed.append(Placed((first, cell.place, i), found._replace(row=row)))
+            self.log(f"eval/{row.name}/{where}", row.accuracy, batch_size=1)
+            self.log(f"eval/tokens_per_problem/{row.name}/{where}", row.tokens_per_problem, batch_size=1)
+        for name, value in wrong.items():
+            self.log(f"eval/{name}/{cell.search}/{where}", value, batch_size=1)
 
-    def _add_row(
+    def _keep_trees(
         self,
-        policy: str,
-        split: str,
-        search: str,
+        cell: Cell,
+        config: SearchConfig,
         problems: Sequence[Problem],
         results: Sequence[SearchResult],
-        values: Sequence[float],
-        share: float,
-        oracle: bool = False,
+        verdicts: Sequence[Sequence[Score]],
     ) -> None:
-        """One row; `share` is the part of the results' tokens that one answer took."""
-        accuracy = bootstrap_interval(values)
-        used = sum((result.usage for result in results), Usage())
-        by_task: dict[str, list[float]] = {}
-        for problem, value in zip(problems, values, strict=True):
-            by_task.setdefault(problem.task, []).append(value)
-        row = ResultRow(
-            policy=policy,
-            search=search,
-            split=split,
-            accuracy=accuracy.mean,
-            ci_low=accuracy.low,
-            ci_high=accuracy.high,
-            n=len(problems),
-            tokens_per_problem=used.generated / len(problems) * share,
-            oracle=oracle,
-            extra={
-                "scored_per_problem": used.scored / len(problems) * share,
-                "tasks": {task: sum(v) / len(v) for task, v in sorted(by_task.items())},
-                **mean_stats(results),
-            },
-        )
-        self.rows.append(row)
-        self.log(f"eval/{search}/{policy}/{split}", row.accuracy, batch_size=1)
-        self.log(f"eval/tokens_per_problem/{search}/{policy}/{split}", row.tokens_per_problem, batch_size=1)
+        """Puts the trees of the first problems by for the report."""
+        version = self.models.version(cell.policy)
+        origin = origin_of(self.inputs, config, cell.policy, cell.split, version)
+        first = list(zip(problems, results, verdicts, strict=True))[:NUM_TREES]
+        for i, (problem, result, scores) in enumerate(first):
+            if result.tree:
+                right = {answer: bool(score.value) for answer, score in zip(result.answers, scores, strict=True)}
+                outcomes = self.tolerance.outcomes(problem, result.tree)
+                key = derive(self.inputs.seed, i)
+                self.trees.append(
+                    tree_record(origin, problem, result, result.tree, key=key, correct=right, outcomes=outcomes)
+                )
 
-    def marks(self, problems: Sequence[Problem], results: Sequence[SearchResult]) -> list[list[float]]:
-        """The mark of each answer of each problem."""
+    def verdicts(self, problems: Sequence[Problem], results: Sequence[SearchResult]) -> list[list[Score]]:
+        """What the grader says of each answer of each problem."""
         pairs = [(self.suite.truth(p), a) for p, r in zip(problems, results, strict=True) for a in r.answers]
         scores = iter(self._verifier.score_answers(pairs))
-        return [[next(scores).value for _ in r.answers] for r in results]
+        return [[next(scores) for _ in r.answers] for r in results]
 
     def on_test_end(self) -> None:
-        """Puts the recipe's questions to the last policy."""
+        """Puts the recipe's questions to the last policy, and measures the judge."""
         policy = self.models.policy(self.config.policies[-1])
         questions = [Problem(f"ask/{i}", "ask", text) for i, text in enumerate(self.config.ask)]
 
@@ -163,6 +196,12 @@ class EvaluateModule(L.LightningModule):
             return Answer(problem.prompt, self.config.policies[-1], state.text, policy.answer(state))
 
         self.asked = run_all(questions, work, label="questions") if questions else []
+        judge = self.models.judge(self.config.judge, policy, self.config.policies[-1])
+        if judge is not None:
+            titles = [self.label(search) for search in self.config.searches]
+            guarded_judge = self.tolerance.wrap(judge, "judge")
+            self.reward = judge_metrics(self.inputs, guarded_judge, policy.template, self.rows, titles)
+            self.tolerance.check(end=True)
 
     def configure_optimizers(self) -> None:
         """Nothing is trained."""

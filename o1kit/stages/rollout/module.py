@@ -16,8 +16,7 @@ from o1kit.functional.noise import derive
 from o1kit.protocols import StageInputs
 from o1kit.report.tree import CHAINS, LINES, Origin, line_of, tree_record
 from o1kit.rewards.judges import guarded, own_judge
-from o1kit.rewards.pool import ScoringPool
-from o1kit.rewards.verifier import Verifier
+from o1kit.rewards.verifier import Verifier, verifier_of
 from o1kit.search.journal import Journal
 from o1kit.search.journaled import JournaledPolicy
 from o1kit.search.tolerance import Tolerance
@@ -46,7 +45,7 @@ class RolloutModule(L.LightningModule):
         self.tolerance = Tolerance(self.config.max_failed_judgements)
         self.journals = journals_of(inputs)
         self.totals = Totals()
-        self._verifier = Verifier(suite, ScoringPool())
+        self._verifier = verifier_of(suite)
         self._policy: LanguagePolicy | None = None
         self._judge: Any = None
 

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from o1kit.engines.policy import DELIMITER, PromptTemplate
 from o1kit.errors import DataError
+from o1kit.functional.answers import find_answer
 from o1kit.stages.sequences import LengthBucketedBatches, Row, pad
 from o1kit.stages.sft.config import MistakesConfig, SftConfig
 from o1kit.stages.start import teacher_of
@@ -75,7 +76,7 @@ def draw_mistakes(config: MistakesConfig, rng: Random) -> list[str]:
 
 def told(thought: Sequence[str], answer: str) -> list[str]:
     """The steps of a chain that a file brings, ending in the answer: stated by its last step already, or added."""
-    if thought and PromptTemplate.answer(thought[-1]) == answer:
+    if thought and find_answer(thought[-1]) == answer:
         return [*(f"{step}{DELIMITER}" for step in thought[:-1]), thought[-1]]
     return [*(f"{step}{DELIMITER}" for step in thought), f"The answer is {answer}"]
 

@@ -1,0 +1,89 @@
+"""Recipe sections of what judges answers: the graders, and the processes they run in."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from o1kit.config import Config, Count, NonNegative, Positive, Probability
+from o1kit.functional.answers import AnswerRule
+
+
+class ExactConfig(Config):
+    """Right if both answers are the same text but for case, blanks, `$`, thousands separators and a trailing `.0`."""
+
+    kind: Literal["exact"]
+    """Selects this grader."""
+
+
+class NumericConfig(Config):
+    """Right if both answers are numbers of the same value, however they are written."""
+
+    kind: Literal["numeric"]
+    """Selects this grader."""
+    absolute: NonNegative = 1e-6
+    """Largest difference. Whole numbers that differ are never within the default."""
+    relative: NonNegative = 0.0
+    """Largest difference as a share of the right answer; the larger of both tolerances counts."""
+
+
+class MathConfig(Config):
+    """Right if both answers are the same mathematical object, by math-verify: numbers, expressions, sets, ..."""
+
+    kind: Literal["math"]
+    """Selects this grader."""
+
+
+class PythonConfig(Config):
+    """Right if the answer is a Python program that prints the expected text.
+
+    Linux only. The program can start no process, open no socket and change no file, and is ended in time. Where the
+    kernel lacks Landlock (before Linux 5.13) it can read every file that you can read. See docs/graders.md.
+    """
+
+    kind: Literal["python"]
+    """Selects this grader."""
+    runs_model_code: Literal[True]
+    """`true` says that you know what this does: it runs programs that a model wrote, on this machine."""
+    timeout_s: Annotated[float, Field(gt=0.0, le=60.0)] = 2.0
+    """Seconds that a program may run, of processor time too; one that takes longer is wrong."""
+    memory_mb: Annotated[int, Field(ge=32, le=65536)] = 256
+    """Address space of a program."""
+    output_kb: Annotated[int, Field(ge=1, le=65536)] = 64
+    """A program that prints more is ended, and wrong."""
+    stdin_field: str | None = None
+    """Key that holds what the program reads from its standard input; none: nothing."""
+
+
+class PluginConfig(Config):
+    """A grader that an installed package registers under the entry point group `o1kit.graders`."""
+
+    kind: Literal["plugin"]
+    """Selects a grader of another package."""
+    name: str
+    """The name that it is registered under."""
+    options: dict[str, Any] = {}
+    """What it is built from."""
+
+
+GraderConfig = Annotated[
+    ExactConfig | NumericConfig | MathConfig | PythonConfig | PluginConfig, Field(discriminator="kind")
+]
+
+
+class GradingConfig(Config):
+    """How answers are found and judged, in worker processes that can be killed."""
+
+    answer_rule: AnswerRule = "stated"
+    r"""How the final answer is found in a chain: `stated` takes what follows the last "the answer is" or `####`;
+    `final` that or the last `\boxed{}`, whichever comes later; `last_line`, `last_number`, `code` (the last block
+    between three backticks) and `whole` are what their names say."""
+    num_workers: Annotated[int, Field(ge=1, le=64)] = 2
+    """Processes that judge."""
+    timeout_s: Positive = 5.0
+    """Seconds for one answer, after which its process is killed and the outcome is a timeout."""
+    memory_mb: Annotated[Count, Field(ge=256)] = 2048
+    """Address space of each process."""
+    max_failures: Probability = 0.05
+    """Largest share of answers that may end in an error or a timeout before the run fails; they count as wrong."""

@@ -1,0 +1,49 @@
+"""`NumericGrader`: both answers are numbers of the same value, within tolerances."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from o1kit.functional.answers import find_answer
+from o1kit.tasks.graders.config import NumericConfig
+from o1kit.tasks.graders.numbers import Value, find_number, same_value
+from o1kit.types import GroundTruth
+
+
+class NumericGrader:
+    """Compares exact fractions; see `numbers` for what is a number."""
+
+    name = "numeric"
+
+    def __init__(self, config: NumericConfig) -> None:
+        self.config = config
+        self.version = f"1 (absolute {config.absolute:g}, relative {config.relative:g})"
+
+    def check(self) -> None:
+        """It works everywhere."""
+
+    def refuses(self, answer: str) -> str | None:
+        """A right answer must be a number."""
+        return None if _number(answer) is not None else "it is no number; use the grader `exact` or `math`"
+
+    def prepare(self, truth: GroundTruth) -> None:
+        """Nothing to load."""
+
+    def score(self, truth: GroundTruth, answer: str | None) -> float:
+        """1 when |answer - truth| <= max(absolute, relative * |truth|), else 0.
+
+        Raises:
+            ValueError: the right answer is no number.
+        """
+        right = _number(truth.answer)
+        if right is None:
+            raise ValueError("the right answer is no number")
+        given = _number(answer) if answer is not None else None
+        if given is None:
+            return 0.0
+        relative = Fraction(self.config.relative) * abs(right.number)
+        return float(same_value(given, right, max(Fraction(self.config.absolute), relative)))
+
+
+def _number(answer: str) -> Value | None:
+    return find_number(find_answer(answer, "final") or answer)

@@ -1,0 +1,476 @@
+"""Every kind of reward on real tiny models and on planted ones: what is read, where, and what it costs."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from o1kit.engines.policy import LanguagePolicy, PromptTemplate
+from o1kit.errors import DataError, RewardFailure
+from o1kit.functional.pairwise_prompt import comparison_prompt
+from o1kit.models.reading import Reading
+from o1kit.models.tokenizer import build_char_tokenizer
+from o1kit.protocols import Decoding, Span
+from o1kit.rewards.asking import Asker
+from o1kit.rewards.build import RewardContext, Scorer, alternatives_of, build_reward, engines_of
+from o1kit.rewards.chains import Chains, same_tokens
+from o1kit.rewards.config import JudgeRewardConfig, Part, RewardConfig, SelfScoreRewardConfig
+from o1kit.rewards.mixture import MixtureReward
+from o1kit.rewards.pairwise import HeadPairs
+from o1kit.rewards.prm import OrmReward, PrmReward
+from o1kit.rewards.rubric import RubricReward
+from o1kit.rewards.self_score import SelfScoreReward
+from o1kit.types import Action, Completion, Problem, Score, State, Usage
+from tests.tiny import PHRASES, engine_of, policy_of, problem, tiny
+
+MODEL, TEMPLATE = tiny(context=900, head=True)
+with torch.no_grad():  # values of a policy lie between 0 and 1
+    MODEL.head.weight.mul_(0.02)  # type: ignore[union-attr]
+    MODEL.head.bias.fill_(0.5)  # type: ignore[union-attr]
+JUDGE = tiny(seed=7, head=True, context=900)[0]
+STEPS = ("1+1=2 ok\n", "So 2\n", "So the answer is 2")
+SHORT = {"rubric": "{problem} {chain}?", "reply": {"kind": "labels", "good": "a", "bad": "b", "alternatives": 100}}
+READINGS = {
+    "prm": Reading(),
+    "marked": Reading(mark="#"),
+    "tokens": Reading(by="tokens", good="+", bad="-"),
+    "orm": Reading(kind="orm"),
+    "pairs": Reading(kind="pairwise"),
+    "asked": Reading(kind="pairwise", by="tokens", good="Y", bad="N"),
+}
+SECTIONS: dict[str, Any] = {
+    "prm": "prm",
+    "marked": {"kind": "prm", "model": "marked"},
+    "tokens": {"kind": "prm", "model": "tokens"},
+    "orm": {"kind": "orm", "model": "orm"},
+    "pairs": {"kind": "pairwise", "model": "pairs"},
+    "asked": {"kind": "pairwise", "model": "asked", "anchors": 2},
+    "confidence": {"kind": "confidence"},
+    "value_head": {"kind": "value_head"},
+    "judge": {"kind": "judge", **SHORT},
+    "judge steps": {"kind": "judge", **SHORT, "level": "step"},
+    "constitution": {
+        "kind": "constitution",
+        "principles": ["Be brief.", "Be right."],
+        "prompt": "{problem}{chain}{principle}{critique}",
+        "alternatives": 100,
+    },
+}
+OUTCOME = {"orm", "pairs", "asked", "judge", "constitution"}
+
+
+def section(data: Any) -> Any:
+    from pydantic import TypeAdapter
+
+    return data if isinstance(data, str) else TypeAdapter(RewardConfig).validate_python(data)
+
+
+def context(max_batch: int = 64) -> RewardContext:
+    policy = policy_of(MODEL, TEMPLATE, max_batch=max_batch)
+
+    def scorer(name: str) -> Scorer:
+        reading, model = READINGS[name], tiny(seed=7, head=True, context=900)[0]
+        if reading.by == "tokens":
+            model.label_ids = tuple(TEMPLATE.encode(reading.good) + TEMPLATE.encode(reading.bad))  # type: ignore[assignment]
+        return Scorer(engine_of(model, TEMPLATE, max_batch=max_batch), TEMPLATE, reading)
+
+    def asked(name: str | None) -> LanguagePolicy:
+        model = MODEL if name is None else JUDGE
+        return LanguagePolicy(engine_of(model, TEMPLATE, max_batch=max_batch), TEMPLATE, 24, judges=True)
+
+    return RewardContext(policy, scorer, asked, seed=5)
+
+
+def made(kind: str, **options: Any) -> Any:
+    return build_reward(section(SECTIONS[kind]), context(**options))
+
+
+def sampled(*texts: str, finish: str = "answer") -> State:
+    """A chain of given texts, with the log-probabilities and alternatives that the policy gives each token."""
+    state, model = State(problem(), tuple(TEMPLATE.prompt(problem()))), MODEL
+    for i, text in enumerate(texts):
+        ids = TEMPLATE.encode(text)
+        last = i == len(texts) - 1
+        if last and finish == "answer":
+            ids = [*ids, TEMPLATE.eos_id]
+        with torch.no_grad():
+            hidden = model.hidden(torch.tensor([[*state.token_ids, *ids]]), use_cache=False)[0]
+            logprobs = torch.log_softmax(model.logits(hidden), -1)[len(state.token_ids) - 1 : -1]
+        top = logprobs.topk(10)
+        told = tuple(
+            tuple(zip(i.tolist(), v.tolist(), strict=True)) for i, v in zip(top.indices, top.values, strict=True)
+        )
+        chosen = tuple(float(logprobs[n, t]) for n, t in enumerate(ids))
+        kind: Any = finish if last else "step"
+        state = state.after(Action(text, Completion(tuple(ids), chosen, kind, alternatives=told)))
+    return state
+
+
+def steps_of(reward: Any, state: State) -> tuple[float, ...]:
+    found: tuple[float, ...] = asyncio.run(reward.step_scores(state))
+    return found
+
+
+# ---- all kinds -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", SECTIONS)
+def test_a_step_is_judged_where_it_ends(kind: str) -> None:
+    """A step's score changes with its own text; with that of a later one only for kinds that judge whole chains."""
+    reward = made(kind)
+    assert (reward.level == "outcome") == (kind in OUTCOME)
+    base = steps_of(reward, sampled(*STEPS))
+    later = steps_of(reward, sampled(*STEPS[:2], "So the answer is 7"))
+    own = steps_of(reward, sampled(STEPS[0], "So 9\n", STEPS[2]))
+    assert len(base) == 3 and all(0 <= x <= 1 for x in base)
+    assert base[1] != own[1] and base[2] != later[2]
+    if kind in OUTCOME:
+        assert len(set(base)) == 1, "each step is worth what the chain is"
+    else:
+        assert base[:2] == pytest.approx(later[:2], abs=1e-5)
+        assert base[0] == pytest.approx(own[0], abs=1e-5)
+        # A beginning is worth on its own what it is worth within the chain.
+        begun = sampled(*STEPS[:2], finish="step")
+        assert asyncio.run(reward.score(begun)).value == pytest.approx(base[1], abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", SECTIONS)
+def test_judgements_do_not_depend_on_what_is_judged_with_them(kind: str) -> None:
+    chains = [sampled(*STEPS), sampled("Hm ok\n", "So the answer is 3"), sampled("So the answer is 4")]
+
+    async def together(reward: Any) -> list[float]:
+        return [score.value for score in await asyncio.gather(*map(reward.score, chains))]
+
+    alone = [asyncio.run(made(kind, max_batch=1).score(chain)).value for chain in reversed(chains)][::-1]
+    assert asyncio.run(together(made(kind, max_batch=2))) == pytest.approx(alone, abs=1e-4)
+    assert asyncio.run(together(made(kind))) == pytest.approx(alone, abs=1e-4)
+    assert len(set(alone)) > 1
+
+
+@pytest.mark.parametrize("kind", SECTIONS)
+def test_tokens_of_judging_are_in_the_rewards_own_ledger(kind: str) -> None:
+    where = context()
+    reward = build_reward(section(SECTIONS[kind]), where)
+    asyncio.run(reward.score(sampled(*STEPS)))
+    policy = where.policy.engine.ledger
+    assert (policy.total == Usage()) or kind == "value_head"
+    ledgers = {name: engine.ledger for name, engine in engines_of(reward).items()}
+    assert set(ledgers) == (set() if kind == "confidence" else {reward.name})
+    for ledger in ledgers.values():
+        assert ledger.total != Usage() and set(ledger.by_phase()) == {"score"}
+        assert {account.problem for account in ledger.entries} == {"p"}
+        if kind == "asked":
+            assert ledger.total.generated > 0 and ledger.total.scored > 0, "anchors, and comparisons"
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+
+
+def direct(tokens: list[int], position: int) -> float:
+    """The head's output by one plain pass of the model."""
+    with torch.no_grad():
+        return float(
+            torch.sigmoid(JUDGE.head_logits(JUDGE.hidden(torch.tensor([tokens]), use_cache=False)[0, position]))
+        )
+
+
+def test_marks_are_read_after_every_step_and_stay_out_of_the_chain() -> None:
+    state = sampled(*STEPS)
+    (mark,) = TEMPLATE.encode("#")
+    assert mark not in state.token_ids
+    parts = [list(action.completion.token_ids) for action in state.actions]
+    tokens = list(state.prompt_ids)
+    wanted = []
+    for part in parts:
+        tokens += [*part, mark]
+        wanted.append(direct(tokens, -1))
+    assert steps_of(made("marked"), state) == pytest.approx(wanted, abs=1e-5)
+    root = sampled()
+    bare = [*root.prompt_ids, mark]
+    assert asyncio.run(made("marked").score(root)).value == pytest.approx(direct(bare, -1), abs=1e-5)
+    assert steps_of(made("marked"), root) == ()
+
+
+def test_an_outcome_model_is_read_at_the_last_token() -> None:
+    state = sampled(*STEPS)
+    assert steps_of(made("orm"), state) == pytest.approx([direct(list(state.token_ids), -1)] * 3, abs=1e-5)
+
+
+def test_label_tokens_are_read_as_a_probability() -> None:
+    state, reward = sampled(*STEPS), made("tokens")
+    with torch.no_grad():
+        model = tiny(seed=7, head=True, context=900)[0]
+        logits = model.logits(model.hidden(torch.tensor([list(state.token_ids)]), use_cache=False))[0, -1]
+    good, bad = (float(logits[TEMPLATE.encode(text)[0]]) for text in "+-")
+    expected = math.exp(good) / (math.exp(good) + math.exp(bad))
+    assert asyncio.run(reward.score(state)).value == pytest.approx(expected, abs=1e-4)
+
+
+def test_another_tokenizer_gets_the_texts() -> None:
+    """Prompt and steps are spelt anew; for an equal tokenizer that gives the same tokens, so the same scores."""
+    other = PromptTemplate(build_char_tokenizer([]))
+    assert not same_tokens(TEMPLATE.tokenizer, other.tokenizer)
+    assert same_tokens(TEMPLATE.tokenizer, build_char_tokenizer(PHRASES))
+    state, engine = sampled(*STEPS), engine_of(JUDGE, TEMPLATE)
+    equal = PrmReward(engine, Chains(own=PromptTemplate(build_char_tokenizer(PHRASES))))
+    assert steps_of(equal, state) == steps_of(PrmReward(engine), state)
+    spelt = Chains(own=other).read(state)
+    assert other.decode(spelt.token_ids) == problem().prompt + "\n" + "".join(STEPS)
+    assert spelt.token_ids[-1] == other.eos_id, "the chain has ended"
+    assert [other.decode(spelt.token_ids[: end + 1])[-1] for end in spelt.positions] == ["\n", "\n", "2"]
+    unfinished = Chains(own=other).read(sampled(*STEPS[:2], finish="step"))
+    assert unfinished.token_ids[-1] != other.eos_id
+
+
+def test_a_chain_too_long_for_the_reward_model_fails_and_says_so() -> None:
+    short = engine_of(tiny(seed=7, head=True, context=20)[0], TEMPLATE)
+    with pytest.raises(RewardFailure, match="its context holds 20"):
+        asyncio.run(PrmReward(short).score(sampled(*STEPS)))
+
+
+def test_a_stage_that_trained_something_else_is_refused() -> None:
+    with pytest.raises(DataError, match=r"trained a reward model of kind orm.*Write `kind: orm`"):
+        build_reward(section({"kind": "prm", "model": "orm"}), context())
+    assert isinstance(build_reward("orm", context()), OrmReward), "a name takes what the stage trained"
+    broken = replace(context(), scorer=lambda name: Scorer(engine_of(JUDGE, TEMPLATE), TEMPLATE, Reading(mark="##")))
+    with pytest.raises(DataError, match="must be exactly one"):
+        build_reward("prm", broken)
+
+
+# ---- pairs -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_head_compares_by_bradley_and_terry() -> None:
+    reward = HeadPairs(engine_of(JUDGE, TEMPLATE))
+    one, other = sampled(*STEPS), sampled("So the answer is 3")
+    p, q = (direct(list(state.token_ids), -1) for state in (one, other))
+    expected = p * (1 - q) / (p * (1 - q) + q * (1 - p))
+    assert asyncio.run(reward.prefer(one, other)) == pytest.approx(expected, abs=1e-4)
+    assert asyncio.run(reward.score(one)).value == pytest.approx(p, abs=1e-5)
+
+
+def test_a_question_is_asked_in_both_orders() -> None:
+    reward, one, other = made("asked"), sampled(*STEPS), sampled("So the answer is 3")
+    model = tiny(seed=7, head=True, context=900)[0]
+    yes, no = (TEMPLATE.encode(text)[0] for text in "YN")
+
+    def better(first: State, second: State) -> float:
+        prompt = TEMPLATE.encode(comparison_prompt(problem().prompt, first.text, second.text) + "\n")
+        with torch.no_grad():
+            logits = model.logits(model.hidden(torch.tensor([prompt]), use_cache=False))[0, -1]
+        return float(torch.sigmoid(logits[yes] - logits[no]))
+
+    expected = (better(one, other) + 1 - better(other, one)) / 2
+    assert asyncio.run(reward.prefer(one, other)) == pytest.approx(expected, abs=1e-4)
+    assert asyncio.run(reward.prefer(other, one)) == pytest.approx(1 - expected, abs=1e-4)
+
+
+def test_anchors_are_the_same_for_every_chain_and_sampled_once() -> None:
+    reward = made("asked")
+    one, other = sampled(*STEPS), sampled("So the answer is 3")
+
+    async def both() -> tuple[float, float]:
+        return (await reward.score(one)).value, (await reward.score(other)).value
+
+    found = asyncio.run(both())
+    generated = reward.engine.ledger.total.generated
+    anchors = asyncio.run(reward.anchors(one))
+    assert len(anchors) == 2 and generated == sum(len(a.token_ids) - len(a.prompt_ids) for a in anchors)
+    again = made("asked")
+    assert asyncio.run(again.score(one)).value == pytest.approx(found[0], abs=1e-5)
+    mean = sum(asyncio.run(again.prefer(one, anchor)) for anchor in anchors) / 2
+    assert found[0] == pytest.approx(mean, abs=1e-4)
+    again.refresh()
+    assert not again._anchors, "another policy has other anchors"
+
+
+# ---- language models that judge --------------------------------------------------------------------------------------
+
+
+class Says:
+    """A policy that replies with given texts, in turn, and remembers what it was asked."""
+
+    def __init__(self, *replies: str, top: tuple[tuple[str, float], ...] = ()) -> None:
+        self.replies, self.top = replies, top
+        self.asked: list[tuple[str, int, Decoding, Span]] = []
+        self.engine: Any = None
+
+    def start(self, asked: Problem) -> State:
+        return State(asked, (0,))
+
+    async def propose(self, state: State, n: int, *, key: int, decoding: Decoding, span: Span) -> list[Action]:
+        self.asked.append((state.problem.prompt, key, decoding, span))
+        text = self.replies[(len(self.asked) - 1) % len(self.replies)] if self.replies else ""
+        alternatives = (tuple((i, math.log(p)) for i, (_, p) in enumerate(self.top)),) if self.top else ()
+        return [Action(text, Completion((1,), (0.0,), "length", alternatives=alternatives))]
+
+    def text(self, token_ids: Any) -> str:
+        return self.top[token_ids[0]][0]
+
+
+def value(kind: Callable[..., Any], config: Part, says: Any, state: State | None = None) -> float:
+    found: float = asyncio.run(kind(config, Asker(says, 3)).value(state or sampled(*STEPS)))
+    return found
+
+
+def self_score(says: Any, **options: Any) -> float:
+    return value(SelfScoreReward, SelfScoreRewardConfig(kind="self_score", **options), says)
+
+
+def judged(says: Any, **options: Any) -> float:
+    return value(RubricReward, section({"kind": "judge", **options}), says)
+
+
+def test_marks_follow_mctsr() -> None:
+    """R = [80, 60, -20] has Q = 10, which is 0.55 of the way from -100 to 100; more than 95 counts as 50."""
+    replies = ("[Score] 80", "Score: 60", "fine. [Score] -20")
+    assert self_score(Says(*replies), samples=3) == pytest.approx(0.55)
+    assert self_score(Says("[Score] 96")) == pytest.approx(0.75)
+    assert self_score(Says("[Score] 96"), suppress_above=100.0) == pytest.approx(0.98)
+    assert self_score(Says("[Score] 96"), suppressed_score=0.0) == pytest.approx(0.5)
+
+
+def test_a_reply_without_a_mark_is_asked_again_and_then_fails() -> None:
+    says = Says("no idea", "[Score] 0")
+    assert self_score(says) == 0.5
+    assert len(says.asked) == 2 and len({key for _, key, *_ in says.asked}) == 2
+    with pytest.raises(RewardFailure, match="1 replies hold no mark"):
+        self_score(Says("no idea"), retries=0)
+
+
+def test_marking_options_count() -> None:
+    says = Says("[Score] 0")
+    self_score(says, prompt="{answer}|{problem}", temperature=0.3, max_tokens=9)
+    prompt, _, decoding, span = says.asked[0]
+    assert prompt == "".join(STEPS) + "|What is 1 + 1?" and decoding.temperature == 0.3 and span.max_tokens == 9
+
+
+def test_labels_are_read_from_the_next_token() -> None:
+    says = Says(top=(("Yes", 0.3), (" no", 0.1), ("Y", 0.1), ("maybe", 0.5)))
+    assert judged(says) == pytest.approx(0.4 / 0.5)
+    assert says.asked[0][2] == Decoding(greedy=True, alternatives=20) and says.asked[0][3].max_tokens == 1
+    reply = {"kind": "labels", "good": "maybe", "bad": "no", "alternatives": 7}
+    assert judged(says, reply=reply) == pytest.approx(0.5 / 0.6)
+    assert says.asked[-1][2].alternatives == 7
+    assert judged(says, rubric="{chain}{problem}") and says.asked[-1][0] == "".join(STEPS) + "What is 1 + 1?"
+    with pytest.raises(RewardFailure, match="neither 'Yes' nor 'No'"):
+        judged(Says(top=(("maybe", 1.0),)))
+
+
+def test_numbers_are_read_on_their_scale() -> None:
+    number: dict[str, Any] = {"kind": "number"}
+    assert judged(Says("Score: 7"), reply=number) == pytest.approx(0.7)
+    assert judged(Says("Score: 7/10"), reply=number) == pytest.approx(0.7)
+    assert judged(Says("Score: 4", "Score: 8"), reply={**number, "samples": 2}) == pytest.approx(0.6)
+    assert judged(Says("Score: 2"), reply={**number, "low": 1.0, "high": 5.0}) == pytest.approx(0.25)
+    says = Says("Score: 11", "none", "Score: 1")
+    assert judged(says, reply={**number, "temperature": 0.2, "max_tokens": 5}) == pytest.approx(0.1)
+    assert says.asked[0][2].temperature == 0.2 and says.asked[0][3].max_tokens == 5
+    with pytest.raises(RewardFailure, match="2 replies hold no number from 0 to 10"):
+        judged(Says("11"), reply={**number, "retries": 1})
+
+
+def test_samples_do_not_depend_on_one_another() -> None:
+    """Each has a key of its own, which is that of the same sample among fewer, and of no other chain."""
+    few, many, other = Says("1"), Says("1"), Says("1")
+    for says, n, state in ((few, 2, None), (many, 3, None), (other, 2, sampled("So the answer is 4"))):
+        value(RubricReward, section({"kind": "judge", "reply": {"kind": "number", "samples": n}}), says, state)
+    keys = [[key for _, key, *_ in says.asked] for says in (few, many, other)]
+    assert keys[1][:2] == keys[0] and len(set(keys[1])) == 3 and not set(keys[0]) & set(keys[2])
+
+
+def test_a_level_of_steps_judges_every_beginning() -> None:
+    says = Says(top=(("Yes", 0.3), ("No", 0.1)))
+    config: Any = JudgeRewardConfig(kind="judge", level="step", rubric="{problem}{chain}")
+    asyncio.run(RubricReward(config, Asker(says, 3)).step_scores(sampled(*STEPS)))  # type: ignore[arg-type]
+    assert [asked[0] for asked in says.asked] == ["What is 1 + 1?" + "".join(STEPS[:n]) for n in (1, 2, 3)]
+
+
+# ---- constitutions ---------------------------------------------------------------------------------------------------
+
+
+class Principled(Says):
+    """Keeps to what is short with probability 0.75, and to the rest with 0.25; its critiques say `hm`."""
+
+    def __init__(self) -> None:
+        super().__init__("hm", top=(("Yes", 0.75), ("No", 0.25)))
+
+    async def propose(self, state: State, n: int, *, key: int, decoding: Decoding, span: Span) -> list[Action]:
+        self.top = (("Yes", 0.75), ("No", 0.25)) if "brief" in state.problem.prompt else (("Yes", 0.25), ("No", 0.75))
+        return await super().propose(state, n, key=key, decoding=decoding, span=span)
+
+
+def constitution(says: Any, **options: Any) -> float:
+    from o1kit.rewards.constitution import ConstitutionReward
+
+    base = {"kind": "constitution", "principles": ["Be brief.", "Be kind.", "Be right."]}
+    return value(ConstitutionReward, section({**base, **options}), says)
+
+
+def test_a_constitution_is_the_share_of_principles_kept() -> None:
+    # `top` is shared by concurrent questions of the planted model, so principles are asked one at a time.
+    assert constitution(Principled(), principles=["Be brief."]) == pytest.approx(0.75)
+    assert constitution(Principled(), principles=["Be kind."]) == pytest.approx(0.25)
+    says = Says(top=(("Yes", 0.6), ("No", 0.2)))
+    assert constitution(says, alternatives=9, prompt="{problem}{chain}{principle}{critique}") == pytest.approx(0.75)
+    assert len(says.asked) == 3 and says.asked[0][2].alternatives == 9
+    assert says.asked[1][0] == "What is 1 + 1?" + "".join(STEPS) + "Be kind."
+
+
+def test_a_critique_is_written_before_the_question() -> None:
+    says = Says("hm", top=(("Yes", 0.6), ("No", 0.2)))
+    options: dict[str, Any] = {"principles": ["Be kind."], "critique_prompt": "? {problem}{chain}{principle}"}
+    assert constitution(says, critique_tokens=7, **options) == pytest.approx(0.75)
+    critique, question = says.asked
+    assert critique[0].startswith("? What is") and critique[3].max_tokens == 7
+    assert "\nhm\n" in question[0]
+
+
+# ---- mixtures --------------------------------------------------------------------------------------------------------
+
+
+def test_a_mixture_is_the_weighted_mean_of_its_parts() -> None:
+    where, state = context(), sampled(*STEPS)
+    of = [{**SECTIONS["marked"], "weight": 2.0}, {**SECTIONS["orm"], "weight": 0.5}, SECTIONS["confidence"]]
+    mixed = build_reward(section({"kind": "mixture", "of": of}), where)
+    lines = [steps_of(build_reward(section(part), where), state) for part in of]
+    expected = [(2 * a + 0.5 * b + c) / 3.5 for a, b, c in zip(*lines, strict=True)]
+    assert steps_of(mixed, state) == pytest.approx(expected, abs=1e-5)
+    assert asyncio.run(mixed.score(state)).value == pytest.approx(expected[-1], abs=1e-5)
+    assert mixed.level == "step" and set(engines_of(mixed)) == {"prm", "orm"}
+    twice = build_reward(section({"kind": "mixture", "of": [SECTIONS["orm"], SECTIONS["orm"]]}), where)
+    assert twice.level == "outcome" and set(engines_of(twice)) == {"orm", "orm 2"}
+    assert alternatives_of(section({"kind": "mixture", "of": of})) == 5 and alternatives_of("prm") == 0
+
+
+class Fails:
+    """A part that cannot judge, in the way that is given."""
+
+    level, engine, name = "step", None, "fails"
+
+    def __init__(self, way: Any) -> None:
+        self.way = way
+
+    async def score(self, state: State) -> Score:
+        if isinstance(self.way, Exception):
+            raise self.way
+        return Score(0.0, "fails", outcome=self.way)
+
+    async def step_scores(self, state: State) -> tuple[float, ...]:
+        raise RewardFailure("away", "timeout")
+
+
+@pytest.mark.parametrize("way", [RewardFailure("away", "timeout"), "timeout"])
+def test_one_part_that_fails_makes_the_mixture_fail(way: Any) -> None:
+    mixed = MixtureReward([made("prm"), Fails(way)], [1.0, 1.0])
+    with pytest.raises(RewardFailure) as caught:
+        asyncio.run(mixed.score(sampled(*STEPS)))
+    assert caught.value.outcome == "timeout"
+    with pytest.raises(RewardFailure):
+        asyncio.run(mixed.step_scores(sampled(*STEPS)))
