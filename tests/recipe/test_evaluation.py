@@ -28,7 +28,7 @@ def load(**section: Any) -> Any:
         ({"pass_at": [2, 2]}, "lists a number twice"),
         ({"pass_at": [1]}, "greater than or equal to 2"),
         ({"judge": "prm", "judge_folder": "x"}, "keep one"),
-        ({"labels": {"kind": "file", "path": "x"}}, "name a `judge`"),
+        ({"labels": {"kind": "file", "path": "x", "format": "o1kit"}}, "name a `judge`"),
         ({"judge": "prm", "labels": {"kind": "stage", "stage": "prm"}}, "is of kind prm, labels is needed"),
         ({"compare_to": {}}, "names no row"),
         ({"compare_to": {"policy": "model"}}, "no policy 'model' in this evaluation"),
@@ -50,7 +50,7 @@ def test_contradictions_are_refused(section: dict[str, Any], message: str) -> No
     [
         {"pass_at": [2, 3], "seeds": 3},
         {"compare_to": {"policy": "sft", "search": "pass@1"}, "overlap": None},
-        {"judge_folder": "somewhere", "searches": [BEST], "labels": {"kind": "file", "path": "x"}},
+        {"judge_folder": "somewhere", "searches": [BEST], "labels": {"kind": "file", "path": "x", "format": "o1kit"}},
     ],
 )
 def test_the_rest_is_taken(section: dict[str, Any]) -> None:

@@ -222,7 +222,7 @@ FLIPS: dict[str, dict[str, Any]] = {
     "overlap": {"overlap": None},
     "overlap.ngram": {"overlap": {"ngram": 3}},
     "overlap.threshold": {"overlap": {"threshold": 0.5}},
-    "labels": {"labels": {"kind": "file", "path": "labels.jsonl"}},
+    "labels": {"labels": {"kind": "file", "path": "labels.jsonl", "format": "o1kit"}},
     "ask": {"ask": ["Problem 2 of lot 7: how many?"]},
 }
 

@@ -12,9 +12,11 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 
 from o1kit.errors import DataError
 from o1kit.functional.process_metrics import NO_ERROR
+from o1kit.protocols import Artifact, StageInputs
 from o1kit.report.label_schema import LabelRecord
 from o1kit.report.reliability import FILE, draw_reliability
-from o1kit.stages.evaluate.judged import JudgedChain, chain_of, label_metrics, true_error
+from o1kit.stages.evaluate.config import EvaluateConfig
+from o1kit.stages.evaluate.judged import JudgedChain, chain_of, label_metrics, labelled, true_error
 from tests.stages.planted_answers import GREEDY, evaluate
 from tests.tiny import tiny
 
@@ -64,17 +66,35 @@ def test_f1_by_hand_and_a_threshold_from_other_problems() -> None:
 def test_records_become_the_chains_that_they_were() -> None:
     _, template = tiny()
     read = chain_of(record(correct=True), template)
-    assert read.token_ids == tuple(template.encode("1+1\n1+1= ok\nThe answer is 2"))
-    assert [len(a.completion.token_ids) for a in read.actions] == [len(template.encode(s)) for s in record().steps]
+    assert read.token_ids == (*template.encode("1+1\n1+1= ok\nThe answer is 2"), template.eos_id)
+    assert [len(a.completion.token_ids) for a in read.actions] == [len(template.encode("1+1= ok\n")), 16]
     assert read.terminal
-    kept = chain_of(record(prompt_ids=[1, 2], step_ids=[[3], [4, 5]]), template)
-    assert kept.token_ids == (1, 2, 3, 4, 5) and not kept.terminal
+    steps = [template.encode(step) for step in record().steps]
+    kept = chain_of(record(prompt_ids=[1, 2], step_ids=steps), template)
+    assert kept.token_ids == (1, 2, *steps[0], *steps[1]) and not kept.terminal
+    with pytest.raises(DataError, match="another tokenizer"):
+        chain_of(record(prompt_ids=[1, 2], step_ids=[[3], [4, 5]]), template)
+
+
+def test_labels_of_a_stage_and_of_other_formats_are_read(tmp_path: Path) -> None:
+    stage = {"kind": "evaluate", "name": "e", "policies": ["sft"], "judge": "prm", "searches": [GREEDY]}
+    (tmp_path / "labels.jsonl").write_text(record().model_dump_json())
+    trl = {"prompt": "1+1", "completions": ["2", "3"], "labels": [True, False]}
+    (tmp_path / "trl.jsonl").write_text(json.dumps(trl))
+    for labels, expected in (
+        ({"kind": "stage", "stage": "lab"}, [1.0, 0.0]),
+        ({"kind": "file", "path": "trl.jsonl", "format": "trl"}, [1.0, 0.0]),
+    ):
+        config = EvaluateConfig.model_validate(stage | {"labels": labels})
+        artifacts = {"lab": Artifact("lab", "labels", tmp_path, "x")}
+        path, records = labelled(StageInputs(config, None, tmp_path, tmp_path, artifacts, 0))
+        assert path.is_file() and [found.labels for found in records] == [expected]
 
 
 def test_the_stage_measures_its_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [record(problem=f"p{i}", labels=[1.0, float(i % 2)], prompt=f"Problem {i}") for i in range(30)]
     (tmp_path / "labels.jsonl").write_text("\n".join(row.model_dump_json() for row in rows))
-    labels = {"kind": "file", "path": "labels.jsonl"}
+    labels = {"kind": "file", "path": "labels.jsonl", "format": "o1kit"}
     found = evaluate(tmp_path, monkeypatch, labels=labels, searches=[GREEDY])
     reward = found.results.reward
     assert (reward["chains"], reward["steps"], reward["judge"]) == (30, 60, "prm")
@@ -94,4 +114,3 @@ def test_without_matplotlib_there_is_no_plot(tmp_path: Path, monkeypatch: pytest
     assert first is not None and second is not None and first.read_bytes() == second.read_bytes()
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     assert draw_reliability([row], tmp_path / "c") is None
-    assert json.dumps(row)

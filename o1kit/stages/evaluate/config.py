@@ -10,7 +10,8 @@ from o1kit.config import Config, Count, Probability, StageName
 from o1kit.rewards.config import JudgeConfig
 from o1kit.search.config import SearchConfig
 from o1kit.stages.config import StageConfig
-from o1kit.stages.prm.config import FileLabelsConfig, StageLabelsConfig
+from o1kit.stages.labels.config import FileLabelsConfig
+from o1kit.stages.prm.config import StageLabelsConfig
 
 OWN = "model"
 """What stands for the recipe's own model in a list of policies; no stage may have this name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import product
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from o1kit.artifacts import sha256_of
 from o1kit.engines.policy import PromptTemplate
+from o1kit.engines.spelling import spell_record
 from o1kit.errors import DataError
 from o1kit.functional.process_metrics import (
     NO_ERROR,
@@ -22,12 +23,14 @@ from o1kit.functional.process_metrics import (
 )
 from o1kit.functional.statistics import expected_calibration_error, roc_auc
 from o1kit.protocols import StageInputs, StepReward
+from o1kit.report.label_files import import_labels
+from o1kit.report.label_formats import Options
 from o1kit.report.label_schema import LabelRecord
 from o1kit.report.labels import LABELS, read_labels
 from o1kit.report.results import ResultRow
 from o1kit.search.config import BestOfNConfig, SampleConfig
 from o1kit.stages.evaluate.config import EvaluateConfig
-from o1kit.stages.prm.config import FileLabelsConfig
+from o1kit.stages.labels.config import FileLabelsConfig
 from o1kit.stages.searching import run_all
 from o1kit.types import Action, Completion, Problem, State
 
@@ -61,8 +64,8 @@ def judge_metrics(
     if gains:
         found["best_of_n"] = gains
     if config.labels is not None:
-        path = labels_path(inputs)
-        records = [record for record in read_labels(path) if any(x is not None for x in record.labels)]
+        path, found_records = labelled(inputs)
+        records = [record for record in found_records if any(x is not None for x in record.labels)]
         if not records:
             raise DataError(f"{path}: no step has a label. Give labelled chains.")
         chains = run_all(records, lambda _, record: judged(record, judge, template), label="judge on labelled chains")
@@ -78,30 +81,35 @@ def judge_of(config: EvaluateConfig) -> str:
     return config.judge if isinstance(config.judge, str) else config.judge.kind
 
 
-def labels_path(inputs: StageInputs) -> Path:
-    """The file of labelled chains that the recipe names."""
+def labelled(inputs: StageInputs) -> tuple[Path, Iterator[LabelRecord]]:
+    """The file of labelled chains that the recipe names, and what it holds."""
     labels = inputs.config.labels
     if isinstance(labels, FileLabelsConfig):
-        return inputs.recipe_directory / labels.path
-    return inputs.artifacts[labels.stage].directory / LABELS
+        path = inputs.recipe_directory / labels.path
+        return path, import_labels(path, labels.format, Options(labels.neutral, labels.mark))
+    path = inputs.artifacts[labels.stage].directory / LABELS
+    return path, read_labels(path)
 
 
 async def judged(record: LabelRecord, judge: StepReward, template: PromptTemplate) -> JudgedChain:
-    """A labelled chain with the judge's scores; text without tokens is read with the policy's tokenizer."""
+    """A labelled chain with the judge's scores."""
     return JudgedChain(record.problem, tuple(record.labels), await judge.step_scores(chain_of(record, template)))
 
 
 def chain_of(record: LabelRecord, template: PromptTemplate) -> State:
-    """The chain of a record, as if it had been sampled."""
-    problem = Problem(record.problem, "labels", record.prompt)
-    prompt = tuple(record.prompt_ids) or tuple(template.prompt(problem))
-    tokens = record.step_ids or [template.encode(step) for step in record.steps]
+    """The chain of a record, as if it had been sampled; text without tokens is read with the policy's tokenizer.
+
+    Raises:
+        DataError: its tokens are another tokenizer's.
+    """
+    spelled = spell_record(template, record)
     actions = []
-    for i, (text, ids) in enumerate(zip(record.steps, tokens, strict=True)):
+    for i, (text, ids) in enumerate(zip(record.steps, spelled.step_ids, strict=True)):
         # Whether the last step ended the chain decides nothing here: a judge reads it at its last token.
-        last = i + 1 == len(tokens) and record.correct is not None
-        actions.append(Action(text, Completion(tuple(ids), (0.0,) * len(ids), "answer" if last else "step")))
-    return State(problem, prompt, tuple(actions))
+        last = i + 1 == len(record.steps) and record.correct is not None
+        actions.append(Action(text, Completion(ids, (0.0,) * len(ids), "answer" if last else "step")))
+    problem = Problem(record.problem, "labels", record.prompt)
+    return State(problem, spelled.prompt_ids or tuple(template.prompt(problem)), tuple(actions))
 
 
 def label_metrics(chains: Sequence[JudgedChain]) -> dict[str, Any]:
