@@ -58,7 +58,6 @@ class HeadPairs(PairwiseReward):
         return await asyncio.shield(self._read[name])
 
 
-
 class AskedPairs(PairwiseReward):
     """A model that is asked which chain is better, in both orders, read off its label tokens.
 
