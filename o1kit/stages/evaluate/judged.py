@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
-from itertools import product
+from itertools import product, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -107,7 +107,10 @@ def chain_of(record: LabelRecord, template: PromptTemplate) -> State:
     for i, (text, ids) in enumerate(zip(record.steps, spelled.step_ids, strict=True)):
         # Whether the last step ended the chain decides nothing here: a judge reads it at its last token.
         last = i + 1 == len(record.steps) and record.correct is not None
-        actions.append(Action(text, Completion(ids, (0.0,) * len(ids), "answer" if last else "step")))
+        told = record.step_logprobs[i] if record.step_logprobs else []
+        given = sum(1 for _ in takewhile(lambda x: x is None, told))
+        logprobs = tuple(0.0 if x is None else x for x in told)
+        actions.append(Action(text, Completion(ids, logprobs, "answer" if last else "step", given=given)))
     problem = Problem(record.problem, "labels", record.prompt)
     return State(problem, spelled.prompt_ids or tuple(template.prompt(problem)), tuple(actions))
 
