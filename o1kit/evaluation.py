@@ -117,10 +117,12 @@ def _compare(options: argparse.Namespace) -> int:
     if len(options.runs) > 2:
         raise RecipeError("compare takes one run or two. Give the two that matter.")
     if len(options.runs) == 2:
-        from o1kit.rescoring import compare_runs
+        from o1kit.rescoring import compare_runs, other_graders
 
         print(f"{options.runs[0]} against {options.runs[1]}")
         print("\n".join(comparison_lines(compare_runs(*options.runs))))
+        for task in other_graders(*options.runs):
+            print(f"caution: {task} was graded otherwise in one run than in the other; o1kit score tells more")
         return 0
     results = _results(options.runs[0])
     print("\n".join([render_plain(results), "", *detail_lines(results)]))

@@ -113,14 +113,20 @@ def compare_runs(first: Path, second: Path) -> list[Comparison]:
     Problems are the same if their texts are, whatever they are called. Rows that used the ground truth are left out.
 
     Raises:
-        DataError: a folder holds no outputs, or the two have no row in common.
+        DataError: a folder holds no outputs, or the two have no row or no problem in common.
     """
     folders = [stage_folder(path) for path in (first, second)]
     cells = [plain_cells(read_outputs(f / OUTPUTS), read_results(f / RESULTS).rows) for f in folders]
     found = between(*cells)
     if not found:
-        raise DataError(f"{first} and {second} have no policy, search and split in common. Compare like with like.")
+        raise DataError(f"{first} and {second} have no row with the same problems in common. Compare like with like.")
     return found
+
+
+def other_graders(first: Path, second: Path) -> list[str]:
+    """The tasks that were graded otherwise in one run than in another: their figures cannot be compared."""
+    graders = [read_results(stage_folder(path) / RESULTS).about.graders for path in (first, second)]
+    return [task for task in graders[0] if graders[1].get(task, graders[0][task]) != graders[0][task]]
 
 
 def plain_cells(outputs: Outputs, rows: Sequence[ResultRow]) -> dict[tuple[str, str, str], Measured]:

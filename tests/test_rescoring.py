@@ -121,8 +121,14 @@ def test_runs_are_compared_problem_by_problem(
     assert {one.n for one in found} == {COUNT // 2}
     assert all(one.difference >= 0 and one.worse == 0 for one in found)
     assert any(one.difference > 0 for one in found)
-    assert main(["compare", str(other / "evaluate"), str(run / "evaluate")]) == 0
-    assert "p (Holm)" in capsys.readouterr().out
+    words = ["compare", str(other / "evaluate"), str(run / "evaluate")]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert "p (Holm)" in shown and "caution" not in shown
+    results = other / "evaluate" / "results.json"
+    results.write_text(results.read_text().replace('"heldout": "exact 1"', '"heldout": "numeric 1"'))
+    assert main(words) == 0
+    assert "caution: heldout was graded otherwise" in capsys.readouterr().out
 
 
 def test_one_run_is_shown_with_all_its_differences(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ from o1kit.protocols import Policy, Reward
 from o1kit.report.output_schema import OutputLine
 from o1kit.report.table import print_report
 from o1kit.search.config import GreedyConfig
+from o1kit.search.journal import Journal
 from o1kit.search.sample import independent
 from o1kit.stages.evaluate.config import EvaluateConfig
 from o1kit.types import SearchResult, State
@@ -84,6 +85,19 @@ def test_searches_share_samples_and_choose_as_they_say(done: Evaluated) -> None:
         assert line.chosen == answers(done, line)[best]
 
 
+def test_several_k_share_their_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    searches = [rule | {"num_samples": k} for k in (2, 4) for rule in (MAJORITY, BEST, VOTE)]
+    found = evaluate(tmp_path, monkeypatch, searches=searches)
+    names = [f"{rule}@{k}" for k in (2, 4) for rule in ("majority", "rm", "prm_vote")]
+    assert [row.search for row in found.results.rows] == names
+    chains = {(line.search, line.problem): line.chains for line in found.outputs.lines}
+    for problem in found.outputs.problems:
+        four = chains["majority@4", problem]
+        assert all(chains[name, problem] == four[: int(name[-1])] for name in names)
+    spent = [row.extra["computed_per_problem"]["policy"] for row in found.results.rows]
+    assert sum(bool(tokens) for tokens in spent) == 1, "only the largest has sampled"
+
+
 def test_figures_are_means_over_seeds_with_their_spread(done: Evaluated) -> None:
     row = done.results.find("sft", "majority@4", "heldout")
     assert row is not None and row.seeds == 3
@@ -99,6 +113,30 @@ def test_figures_are_means_over_seeds_with_their_spread(done: Evaluated) -> None
 def test_the_first_of_several_seeds_is_the_one_seed(done: Evaluated, once: Evaluated) -> None:
     for search in ("greedy", "pass@1", "prm_vote@4", "majority@4", "rm@4"):
         assert [x for x in lines(done, search) if x.seed == 0] == lines(once, search)
+
+
+def test_seeds_that_are_stopped_go_on_where_they_were(
+    once: Evaluated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section: dict[str, Any] = {"searches": [GREEDY, SAMPLE, VOTE], "seeds": 2}
+    whole = evaluate(tmp_path / "whole", monkeypatch, **section)
+    put, count, limit = Journal.put, 0, whole.module.journals.recorded * 2 // 3
+
+    def stop(self: Journal, *arguments: Any, **reply: Any) -> None:
+        nonlocal count
+        count += 1
+        if count > limit:
+            raise InterruptedError
+        put(self, *arguments, **reply)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "put", stop)
+        with pytest.raises(InterruptedError):
+            evaluate(tmp_path / "stopped", monkeypatch, **section)
+    again = evaluate(tmp_path / "stopped", monkeypatch, **section)
+    assert again.module.journals.reused == limit
+    assert again.outputs.lines == whole.outputs.lines
+    assert again.results.rows == whole.results.rows
 
 
 def test_tokens_of_policy_and_judge_are_counted(done: Evaluated) -> None:

@@ -60,8 +60,9 @@ def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def between(first: Mapping[Name, Measured], second: Mapping[Name, Measured]) -> list[Comparison]:
-    """The rows of one run against the same rows of another."""
-    return corrected([against(first[name], second[name]) for name in first if name in second])
+    """The rows of one run against the same rows of another, where they have problems in common."""
+    found = [against(first[name], second[name]) for name in first if name in second]
+    return corrected([one for one in found if one.n])
 
 
 def _bases(name: Name, baseline: BaselineConfig | None, policies: Sequence[str]) -> Iterator[Name]:
