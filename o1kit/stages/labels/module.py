@@ -18,8 +18,7 @@ from o1kit.report.label_formats import Options
 from o1kit.report.label_schema import LabelRecord
 from o1kit.report.labels import LABELS, read_labels, record_line
 from o1kit.report.tree import LINES, read_trees
-from o1kit.rewards.pool import ScoringPool
-from o1kit.rewards.verifier import Verifier
+from o1kit.rewards.verifier import verifier_of
 from o1kit.search.journal import Journal
 from o1kit.search.journaled import JournaledPolicy
 from o1kit.stages.evaluate.config import OWN
@@ -63,7 +62,7 @@ class LabelsModule(L.LightningModule):
         self.journals = journals_of(inputs)
         self.counts, self.usage = Counts(), Usage()
         self.stats: Counter[str] = Counter()
-        self._verifier = Verifier(suite, ScoringPool())
+        self._verifier = verifier_of(suite)
         self._policy: LanguagePolicy | None = None
 
     @cached_property
