@@ -234,11 +234,11 @@ def test_good_steps_against_bad_ones() -> None:
 # ---- stages ------------------------------------------------------------------------------------------------------
 
 
-def run(name: str, folder: Path, stages: list[Any], artifacts: dict[str, Path]) -> Any:
+def run(name: str, folder: Path, stages: list[Any], artifacts: dict[str, Path], **top: Any) -> Any:
     """Runs one stage of a recipe and exports it."""
     from o1kit import registry
 
-    made = built(small(stages=stages), name, folder, artifacts)
+    made = built(small(stages=stages, **top), name, folder, artifacts)
     options: Any = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     L.Trainer(accelerator="cpu", **options).test(made.module, datamodule=made.data, verbose=False)
     kind = next(stage["kind"] for stage in stages if stage["name"] == name)
@@ -287,6 +287,21 @@ def test_trees_of_a_rollout_become_labels_and_pairs(tmp_path: Path, monkeypatch:
         (tmp_path / name / "pairs.jsonl").write_text("changed")
         write_done(tmp_path / name, name, "pairs", "x")
         assert digest(tmp_path / name) != digests[0], "stages built on pairs notice other ones"
+
+
+def test_trees_are_read_with_the_tokenizer_alone(tmp_path: Path) -> None:
+    """No weights are loaded and no server is asked, whatever engine the recipe has."""
+    model, template = tiny(context=160)
+    save_directory(model, template.tokenizer, tmp_path / "sft")
+    (tmp_path / "sft" / "model.safetensors").unlink()
+    (tmp_path / "roll").mkdir()
+    (tmp_path / "roll" / "trees.jsonl").write_text(TREE.model_dump_json() + "\n")
+    labels = {"kind": "labels", "name": "tree", "policy": "sft", "source": {"kind": "tree", "of": "roll"}}
+    pairs = {"kind": "pairs", "name": "pairs", "policy": "sft", "source": {"kind": "tree", "of": "roll"}}
+    engine = {"kind": "http", "endpoints": ["http://127.0.0.1:9"]}
+    folders = {name: tmp_path / name for name in ("sft", "roll")}
+    assert run("tree", tmp_path / "tree", [labels, pairs], folders, engine=engine)["labelled"] == 7
+    assert run("pairs", tmp_path / "pairs", [labels, pairs], folders, engine=engine)["pairs"] == 2
 
 
 def test_no_pair_and_no_label_at_all_are_errors(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from o1kit.stages.labels.config import (
 from o1kit.stages.labels.consensus import consensus
 from o1kit.stages.labels.desk import Desk
 from o1kit.stages.labels.judge import Judge
+from o1kit.stages.labels.template import template_of
 from o1kit.stages.labels.tree import provenance_of, tree_labels
 from o1kit.stages.labels.write import CONCURRENCY, sampler_of
 from o1kit.stages.models import Models
@@ -80,7 +81,7 @@ class LabelsModule(L.LightningModule):
 
     def on_test_start(self) -> None:
         """Loads the model and begins the file anew: what the policy has said before comes from the journal."""
-        if self.config.policy is not None:
+        if self.config.policy is not None and self.asks:
             self._policy = self.models.policy(self.config.policy)
         with disk_errors(self.inputs.directory / LABELS):
             (self.inputs.directory / LABELS).write_bytes(b"")
@@ -133,10 +134,11 @@ class LabelsModule(L.LightningModule):
         return self._inferred(source)
 
     def _inferred(self, source: TreeLabelsConfig) -> Iterator[LabelRecord]:
-        assert self._policy is not None
+        assert self.config.policy is not None
+        template = template_of(self.inputs, self.config.policy, self.suite)
         for tree in read_trees(self.inputs.artifacts[source.of].directory / LINES):
             provenance = provenance_of(tree, source.kind, source.estimate, self._fingerprint(self.config.policy))
-            yield from tree_labels(tree, source.estimate, self._policy.template, provenance)
+            yield from tree_labels(tree, source.estimate, template, provenance)
 
     def _labels_of(self, stage: str) -> Iterator[LabelRecord]:
         return read_labels(self.inputs.artifacts[stage].directory / LABELS)

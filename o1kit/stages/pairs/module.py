@@ -14,8 +14,8 @@ from o1kit.protocols import StageInputs
 from o1kit.report.label_schema import LabelRecord, PairRecord
 from o1kit.report.labels import LABELS, PAIRS, read_labels, record_line
 from o1kit.report.tree import LINES, read_trees
+from o1kit.stages.labels.template import template_of
 from o1kit.stages.labels.tree import provenance_of, tree_labels
-from o1kit.stages.models import Models
 from o1kit.stages.pairs.config import OutcomePairsConfig, PairsConfig, TreePairsConfig
 from o1kit.stages.pairs.pairs import outcome_pairs, step_pairs, tree_pairs
 from o1kit.tasks.suite import Suite
@@ -26,9 +26,8 @@ class PairsModule(L.LightningModule):
 
     def __init__(self, inputs: StageInputs, suite: Suite) -> None:
         super().__init__()
-        self.inputs = inputs
+        self.inputs, self.suite = inputs, suite
         self.config: PairsConfig = inputs.config
-        self.models = Models(inputs, suite, lambda: self.device)
         self.pairs = self.shared = self.steps = 0
         self.problems: set[str] = set()
 
@@ -76,7 +75,7 @@ class PairsModule(L.LightningModule):
 
     def _template(self) -> PromptTemplate:
         assert self.config.policy is not None
-        return self.models.policy(self.config.policy).template
+        return template_of(self.inputs, self.config.policy, self.suite)
 
     @property
     def summary(self) -> dict[str, float]:
