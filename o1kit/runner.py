@@ -182,9 +182,10 @@ class _Run:
         return {"fingerprint": stage.fingerprint, "inputs": inputs, "data": self.data | self._files(stage)}
 
     def _files(self, stage: PlannedStage) -> dict[str, str]:
-        """Hash of the file that a stage's own source reads, if it does."""
-        path = getattr(getattr(stage.config, "source", None), "path", None)
-        return self._hashes([path]) if path is not None else {}
+        """Hashes of the files that a stage's own sections read, if they do."""
+        sections = (getattr(stage.config, name, None) for name in ("source", "labels", "pairs"))
+        paths = (getattr(section, "path", None) for section in sections)
+        return self._hashes([path for path in paths if path is not None])
 
     def _current(self, stage: PlannedStage, directory: Path) -> bool:
         done = read_done(directory) or {}

@@ -10,7 +10,7 @@ from random import Random
 from typing import NamedTuple
 
 from o1kit.engines.policy import PromptTemplate
-from o1kit.engines.spelling import Spelling, spell_pair, spell_record
+from o1kit.engines.spelling import Spelling, is_finished, spell_pair, spell_record
 from o1kit.errors import DataError
 from o1kit.functional.pairwise_prompt import comparison_prompt
 from o1kit.models.reading import marked
@@ -100,8 +100,7 @@ class Builder:
         else:
             labels = list(record.labels)
             self.counts.ignored += labels.count(None)
-        ended = record.correct is not None or self.template.answer("".join(record.steps)) is not None
-        return self._example(record.problem, group, spelling, labels, ended)
+        return self._example(record.problem, group, spelling, labels, is_finished(record))
 
     def _pair(self, record: PairRecord, group: int) -> list[Example]:
         """The two chains of a pair, if both fit."""
