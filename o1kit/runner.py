@@ -183,7 +183,7 @@ class _Run:
 
     def _files(self, stage: PlannedStage) -> dict[str, str]:
         """Hashes of the files that a stage's own sections read, if they do."""
-        sections = (getattr(stage.config, name, None) for name in ("source", "labels"))
+        sections = (getattr(stage.config, name, None) for name in ("source", "labels", "pairs"))
         paths = (getattr(section, "path", None) for section in sections)
         return self._hashes([path for path in paths if path is not None])
 

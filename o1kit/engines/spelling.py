@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from o1kit.engines.policy import PromptTemplate
+from o1kit.engines.policy import DELIMITER, PromptTemplate
 from o1kit.errors import DataError
 from o1kit.report.label_schema import LabelRecord, PairRecord
 from o1kit.types import Problem
@@ -63,6 +63,11 @@ def spell(template: PromptTemplate, problem: Problem, steps: Sequence[str], ende
     return Spelling(tuple(template.prompt(problem)), tuple(map(tuple, found)), forced)
 
 
+def is_finished(record: LabelRecord) -> bool:
+    """Whether a chain has come to its end: its answer was judged, or its last step does not end as inner ones do."""
+    return record.correct is not None or not record.steps[-1].endswith(DELIMITER)
+
+
 def spell_record(template: PromptTemplate, record: LabelRecord) -> Spelling:
     """The tokens of a labelled chain.
 
@@ -70,8 +75,7 @@ def spell_record(template: PromptTemplate, record: LabelRecord) -> Spelling:
         DataError: it brings tokens that say something else than its text with this tokenizer.
     """
     if not record.step_ids:
-        ended = record.correct is not None or template.answer("".join(record.steps)) is not None
-        return spell(template, Problem(record.problem, "", record.prompt), record.steps, ended)
+        return spell(template, Problem(record.problem, "", record.prompt), record.steps, is_finished(record))
     said = [template.decode(ids) for ids in record.step_ids]
     if said != record.steps and template.decode([i for ids in record.step_ids for i in ids]) != "".join(record.steps):
         raise _other_tokenizer(record.problem, "".join(said), "".join(record.steps))
@@ -89,7 +93,7 @@ def spell_pair(template: PromptTemplate, record: PairRecord) -> tuple[Spelling, 
     for steps, ids in ((record.chosen, record.chosen_ids), (record.rejected, record.rejected_ids)):
         text = "".join(steps)
         if not ids:
-            found.append(spell(template, problem, steps, template.answer(text) is not None))
+            found.append(spell(template, problem, steps, not text.endswith(DELIMITER)))
             continue
         if template.decode(ids) != text:
             raise _other_tokenizer(record.problem, template.decode(ids), text)

@@ -89,8 +89,8 @@ def stepwise(tokenizer: Any, row: Any, separator: str) -> tuple[list[int], list[
 
 @pytest.mark.parametrize("separator", ["\n", "#"])
 def test_labels_are_those_of_trls_stepwise_trainer_token_by_token(separator: str, tmp_path: Path) -> None:
-    """A line end is the end of the step itself here; any other separator is the mark. What differs is the end: TRL puts
-    a separator after the last step too, where a chain that was sampled ends with the end-of-text token."""
+    """A line end is the end of the step itself here; any other separator is the mark. What differs is the end of a
+    finished chain: it has the end-of-text token here, which the policy wrote, and TRL leaves it out."""
     tokenizer = build_char_tokenizer(["ab"])
     template = PromptTemplate(tokenizer)
     path = tmp_path / "trl.jsonl"
@@ -110,6 +110,9 @@ def test_labels_are_those_of_trls_stepwise_trainer_token_by_token(separator: str
     for b, (row, record) in enumerate(zip(ROWS, found, strict=True)):
         start = len(template.encode(f"{record.prompt}\n"))
         tokens, labels = stepwise(tokenizer, row, separator)
+        if mark is not None:  # the last step does not end as inner ones do: the chain is finished
+            tokens.insert(-1, template.eos_id)
+            labels.insert(-1, -100)
         ours = [int(y) if m else -100 for y, m in zip(batch.labels_BT[b], batch.mask_BT[b], strict=True)]
         assert batch.token_ids_BT[b, start : start + len(tokens)].tolist() == tokens
         assert ours[start : start + len(tokens)] == labels

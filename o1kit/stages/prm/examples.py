@@ -10,7 +10,7 @@ from random import Random
 from typing import NamedTuple
 
 from o1kit.engines.policy import PromptTemplate
-from o1kit.engines.spelling import Spelling, spell_pair, spell_record
+from o1kit.engines.spelling import Spelling, is_finished, spell_pair, spell_record
 from o1kit.errors import DataError
 from o1kit.functional.pairwise_prompt import comparison_prompt
 from o1kit.functional.surprise import Features, surprise
@@ -105,9 +105,7 @@ class Builder:
         else:
             labels = list(record.labels)
             self.counts.ignored += labels.count(None)
-        ended = record.correct is not None or self.template.answer("".join(record.steps)) is not None
-        features = self._surprise(record)
-        return self._example(record.problem, group, spelling, labels, ended, features)
+        return self._example(record.problem, group, spelling, labels, is_finished(record), self._surprise(record))
 
     def _surprise(self, record: LabelRecord) -> list[Features] | None:
         if not self.config.reading.surprise:
