@@ -197,10 +197,8 @@ def _speed(folder: Path, numeric: Any, math: Any) -> bool:
     with ScoringPool() as pool:
         plain, symbolic = throughput(pool, numeric, numbers), throughput(pool, math, hard)
         easy = throughput(pool, math, numbers)
-    print(
-        f"\nAnswers a second on 2 workers: numeric {plain:.0f} (>= 500), through math-verify {symbolic:.0f} (>= 100), "
-    )
-    print(f"math on the same numbers {easy:.0f}")
+    print(f"\nAnswers a second on {pool.num_workers} workers:")
+    print(f"numeric {plain:.0f} (>= 500); math {easy:.0f} on the same numbers, {symbolic:.0f} (>= 100) by math-verify")
     return plain >= 500 and symbolic >= 100
 
 

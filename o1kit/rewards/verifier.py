@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import get_args
 from weakref import WeakKeyDictionary
 
 from o1kit.errors import DataError
@@ -35,6 +36,7 @@ class Verifier:
         self.suite, self.pool = suite, pool
         self.max_failures = suite.grading.max_failures if max_failures is None else max_failures
         self.counts: Counter[Outcome] = Counter()
+        self._told: Counter[Outcome] = Counter()
         self._answer_of = answer_of
         self._waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, _Waiting] = WeakKeyDictionary()
         self._flushes: set[asyncio.Task[None]] = set()
@@ -62,6 +64,12 @@ class Verifier:
             DataError: too large a share of all answers so far ended in an error or a timeout.
         """
         return self._scores(self.pool.judge([self._job(truth, answer) for truth, answer in pairs]))
+
+    def take(self) -> dict[str, float]:
+        """How many answers had each outcome since the last call, for logs; outcomes that never came are 0."""
+        fresh = {name: float(self.counts[name] - self._told[name]) for name in get_args(Outcome)}
+        self._told = self.counts.copy()
+        return fresh
 
     def _job(self, truth: GroundTruth, answer: str | None) -> Job:
         return Job(self.suite.scorer_of(truth), truth, answer)

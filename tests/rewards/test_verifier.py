@@ -124,7 +124,9 @@ def test_a_planted_hang_and_crash_are_outcomes_and_the_pool_stays_healthy(plante
     scores = verifier.score_answers([(truth, command) for command in ("spin", "right", "exit", "wrong")])
     assert [s.outcome for s in scores] == ["timeout", "right", "error", "wrong"]
     assert [s.value for s in scores] == [0.0, 1.0, 0.0, 0.0]
+    assert verifier.take() == {"right": 1, "wrong": 1, "no_answer": 0, "error": 1, "timeout": 1}
     assert verifier.score_answers([(truth, "right")])[0].outcome == "right"
+    assert verifier.take() == {"right": 1, "wrong": 0, "no_answer": 0, "error": 0, "timeout": 0}
 
 
 def test_too_many_failures_stop_the_run(planted: Suite, pool: ScoringPool) -> None:

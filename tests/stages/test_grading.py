@@ -2,6 +2,7 @@ r"""A recipe's graders and its rule for answers at work in real stages: what `\b
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import lightning as L
 import pytest
 
+import o1kit
 from o1kit.engines.policy import LanguagePolicy
 from o1kit.errors import DataError
 from o1kit.models.load import save_directory
@@ -123,3 +125,13 @@ def test_no_prompt_holds_what_a_grader_knows(folder: Path) -> None:
     truth = suite.truth(problem)
     assert (truth.answer, truth.payload["stdin"]) == ("SECRET", "HIDDEN")
     assert problem == Problem(problem.id, "programs", "double it")
+
+
+def test_stages_take_pools_and_rules_from_the_recipe() -> None:
+    """A stage that made its own would ignore `grading`."""
+    for path in sorted((Path(o1kit.__file__).parent / "stages").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                name = ast.unparse(node.func)
+                assert name != "ScoringPool", f"{path}: use verifier_of(suite)"
+                assert name != "PromptTemplate" or len(node.args) == 2, f"{path}: give it suite.grading.answer_rule"

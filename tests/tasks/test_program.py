@@ -173,7 +173,9 @@ def test_files_that_are_not_the_interpreters_cannot_be_read(tmp_path: Path) -> N
 def test_the_environment_is_empty_and_the_folder_is_not_the_runs() -> None:
     os.environ["O1KIT_TEST_SECRET"] = "secret"
     try:
-        ran = run_program("import os; print(os.getcwd(), 'O1KIT_TEST_SECRET' in os.environ)", "", LIMITS)
+        ran = run_program(
+            "import os; print(os.getcwd(), 'O1KIT_TEST_SECRET' in os.environ)", "", LIMITS._replace(timeout_s=5.0)
+        )
     finally:
         del os.environ["O1KIT_TEST_SECRET"]
     assert ran == Ran("done", b"/ False\n")
@@ -191,7 +193,7 @@ def test_the_environment_is_empty_and_the_folder_is_not_the_runs() -> None:
     ],
 )
 def test_ends_are_told_apart(code: str, end: str) -> None:
-    ran = run_program(code, "", LIMITS)
+    ran = run_program(code, "", LIMITS if end == "timeout" else LIMITS._replace(timeout_s=10.0))
     assert ran.end == end
     assert len(ran.output) <= 4 * 1024
 

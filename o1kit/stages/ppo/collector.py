@@ -94,6 +94,7 @@ class Collector:
             **{f"tokens/{name}": mean for name, mean in policy_tokens.per_problem(len(problems)).items()},
             "tokens/reward_scored": sum(taken.total.scored for taken in reward_tokens) / len(problems),
             "search/failed_judgements": float(self.tolerance.failed),
+            **{f"verifier/{outcome}": count for outcome, count in self.verifier.take().items()},
             "ppo/reward": sum(sum(r) for _, rewards in found for r in rewards) / max(len(experiences), 1),
         }
         results = [result for result, _ in found]

@@ -37,10 +37,10 @@ CLOSE_ENOUGH = Fraction(1, 10**6)
 """Share by which a decimal may differ from a fraction whose expansion does not end."""
 _LETTER = re.compile(r"\(?([A-J])\)?\.?")
 _CHOICE = re.compile(
-    r"(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)?\s*(?:is\s*)?[:(\[\s]*([A-Ja-j])[)\]]*(?:[\s.,:)]+(?P<rest>.*))?",
+    r"(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)?\s*(?:is\s*)?[:(\[\s]*([A-Ja-j])[)\]]*(?:[\s.,:)].*)?",
     re.DOTALL | re.IGNORECASE,
 )
-_ANOTHER = re.compile(r"(?:or|and|,|/|&)\s*\(?[A-Ja-j]\b", re.IGNORECASE)
+_ANOTHER = re.compile(r"[)\]\s.]*(?:,|/|&|or\b|and\b)\s*(?:or\b|and\b)?\s*\(?[A-J]\b")
 _TOWER = re.compile(
     r"(?:\^|\*\*)\s*[{(]*\s*-?[0-9]+\s*(?:\^|\*\*)|(?:\^|\*\*)\s*[{(]*\s*-?[0-9]{4,}|[0-9]{4,}\s*!|!\s*!"
 )
@@ -115,7 +115,7 @@ def _same_text(left: str, right: str) -> bool:
 def _letter_of(text: str) -> str | None:
     """The letter of the one choice that an answer makes."""
     match = _CHOICE.fullmatch(_inner(tidy(text[:MAX_CHARS])))
-    if match is None or _ANOTHER.match(match.group("rest") or ""):
+    if match is None or _ANOTHER.match(match.string, match.end(1)):
         return None
     return match.group(1).upper()
 
@@ -171,7 +171,7 @@ def _parse(latex: str) -> Any:
 
 def _verify(right: Any, given: Any) -> bool:
     library, _ = _math_verify()
-    return bool(library.verify(right, given, timeout_seconds=None))
+    return bool(library.verify(right, given, allow_set_relation_comp=True, timeout_seconds=None))
 
 
 @cache

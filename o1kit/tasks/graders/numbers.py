@@ -18,11 +18,15 @@ _WORDS = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _SPACES = re.compile(r"\\[,;:! ]|[\u00a0\u2007\u2009\u202f~]")
 _TEXT = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mbox|operatorname)\s*\{([^{}]*)\}")
 _BOLD = r"(?<!\S)\*\*(?=[^\s*])|(?<=[^\s*])\*\*(?=[\s.,;:!?]|$)"
-_DROPPED = re.compile(rf"\\(?:left|right|displaystyle|\(|\)|\[|\])|{_BOLD}|`")
+_DROPPED = re.compile(rf"\\(?:left|right|displaystyle|approx|therefore|implies|quad|qquad|\(|\)|\[|\])|{_BOLD}|`")
 _CURRENCY = re.compile(r"\\?\$|[€£¥₹₽₩₺]|\b(?:USD|EUR|GBP|US)\b")
 _DEGREES = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![a-zA-Z]))|\\degree(?![a-zA-Z])")
 _RELATION = re.compile(r"[<>≤≥≠]|\\(?:le|ge|leq|geq|lt|gt|ne|neq|in|pm)(?![a-zA-Z])")
 _SENTENCE = re.compile(r"(?<=[^\s.])[.!?;](?=\s)|[\r\n]+")
+_FUNCTION = re.compile(
+    r"\\[a-zA-Z]|(?:\b(?:sqrt|roots?(?:\s+of)?|log|ln|lg|sin|cos|tan|exp|abs|floor|ceil|max|min|gcd|lcm|mod)\s*\(?\s*"
+    r"|[a-zA-Z]\(\s*|(?:[√∛|⌊⌈]|\\\{|_\s*\{?)\s*)$"
+)
 _UNIT = re.compile(r"[.\s]*|-?[a-zA-Z°µ]{1,20}(?:[\s./-]+[a-zA-Z°µ]{1,20}){0,5}(?:\s*\^\s*\{?[23]\}?|[²³])?[.\s]*")
 _DIGIT = re.compile("[0-9½⅓⅔¼¾⅕⅛]")
 _VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅛": "1/8"}
@@ -42,6 +46,8 @@ _PERCENT = re.compile(r"\s*(?:\\?%|per\s?cent(?:age)?\b|pct\b)")
 _WORD = re.compile(r"\s*(thousand|million|billion|trillion)s?\b|([kK])(?![A-Za-z])")
 _EXPRESSION = re.compile(
     r"\s*(?:\*|\^|×|÷|·|⋅|√|π|\+|=|!|/|[-−]\s*[0-9(\\]|\\(?!%)|[²³¹⁰⁴-⁹])"
+    r"|[)}]+\s*(?:[\^*/(×·⋅÷²³!]|\\(?:times|cdot|div))"
+    r"|\s*(?:plus|minus|times|choose|mod|over)\s*[0-9]|\s*(?:squared|cubed|factorial)\b"
     r"|[0-9(_{\[]|[.:,][0-9]|[a-zA-Z](?<![mgslhdtVWAJNKCFL])(?![A-Za-z])|\s*(?:,|;|\bor\b|\band\b)\s*[-+]?[.0-9\\(]"
 )
 
@@ -59,8 +65,8 @@ def find_number(text: str) -> Value | None:
     """The number that an answer gives: its first one, after the last `=` if something that is a number follows one.
 
     Only one number is read, so a list of guesses gains nothing. Units and words after it are left aside.
-    None where the first thing that begins like a number is a part of an expression, an inequality, a list, a date, a
-    time or a range.
+    None where the first thing that begins like a number is a part of an expression (or of a function), an inequality,
+    a list, a date, a time or a range.
     """
     for part in reversed(tidy(first_statement(text)).split("=")):
         found = _first(part)
@@ -106,7 +112,7 @@ def same_value(left: Value, right: Value, tolerance: Fraction) -> bool:
 
 def _first(text: str) -> Value | None:
     match = _NUMBER.search(text)
-    if match is None or _RELATION.search(text):
+    if match is None or _RELATION.search(text) or _FUNCTION.search(text[: match.start()]):
         return None
     number = _value(match)
     if number is None:
