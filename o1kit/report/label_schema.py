@@ -84,6 +84,8 @@ class PairRecord(Config):
     """The other in tokens."""
     shared: Whole = 0
     """Steps that both begin with."""
+    shared_tokens: Whole = 0
+    """Tokens of these steps, where there are tokens."""
     provenance: Provenance
     """Where the pair comes from."""
 
@@ -93,4 +95,6 @@ class PairRecord(Config):
             raise ValueError("both chains are the same")
         if self.chosen[: self.shared] != self.rejected[: self.shared]:
             raise ValueError(f"the first {self.shared} steps are not the same")
+        if self.chosen_ids[: self.shared_tokens] != self.rejected_ids[: self.shared_tokens]:
+            raise ValueError(f"the first {self.shared_tokens} tokens are not the same")
         return self

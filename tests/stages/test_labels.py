@@ -15,10 +15,12 @@ import pytest
 
 from o1kit.functional.keys import derive
 from o1kit.models.load import save_directory
+from o1kit.plan import compile_recipe
 from o1kit.protocols import Decoding, Span
 from o1kit.report.label_schema import LabelRecord, Provenance
-from o1kit.report.labels import read_labels, write_records
+from o1kit.report.labels import read_labels, read_pairs, write_records
 from o1kit.rewards.verifier import Verifier
+from o1kit.runner import run_plan
 from o1kit.search.journal import Journal
 from o1kit.stages.labels.chains import chain_of, chains_of, record_of_chain
 from o1kit.stages.labels.config import JudgeLabelsConfig, MonteCarloLabelsConfig, OmegaLabelsConfig
@@ -36,7 +38,7 @@ from tests.tiny import policy_of, problem, tiny
 
 ROWS = [{"question": f"{i}+1=?", "answer": "0123456789ab"[i % 12]} for i in range(10)]
 MONTE_CARLO = {"kind": "monte_carlo", "num_problems": 2, "chains": 2, "completions": 2}
-OMEGA = {"kind": "omega", "num_problems": 4, "rollouts": 5, "completions": 2, "num_iterations": 2, "length": 20.0}
+OMEGA = {"kind": "omega", "num_problems": 2, "rollouts": 4, "completions": 2, "num_iterations": 2, "length": 20.0}
 
 
 # ---- planted chains ----------------------------------------------------------------------------------------------
@@ -192,9 +194,11 @@ def test_text_from_elsewhere_is_read_at_the_ends_of_its_steps() -> None:
         problem="p", prompt="1+1=?", steps=["2 ok\n", "3"], labels=[1.0, 0.5], provenance=Provenance(source="x")
     )
     chain = chain_of(record, template)
-    assert template.decode(chain.token_ids) == "1+1=?\n2 ok\n3"
+    assert template.decode(chain.token_ids) == "1+1=?\n2 ok\n3" and chain.token_ids[-1] == template.eos_id
     assert [template.decode(chain.token_ids[: end + 1]) for end in chain.ends] == ["1+1=?\n2 ok\n", "1+1=?\n2 ok\n3"]
-    assert chain.labels == (1.0, 0.5)
+    assert chain.labels == (1.0, 0.5) and chain.ends[1] == len(chain.token_ids) - 1, "read where a search reads"
+    open_end = chain_of(record.model_copy(update={"steps": ["2 ok\n", "3\n"]}), template)
+    assert open_end.token_ids[-1] in template.step_ids
 
 
 # ---- consensus ---------------------------------------------------------------------------------------------------
@@ -361,7 +365,7 @@ def sampled(section: dict[str, Any], seed: int = 5, **more: Any) -> list[LabelRe
         ("monte_carlo", "estimate", "hard"),
         ("monte_carlo", "temperature", 0.5),
         ("omega", "seed", 7),
-        ("omega", "num_problems", 2),
+        ("omega", "num_problems", 3),
         ("omega", "rollouts", 6),
         ("omega", "keep", "all"),
         ("omega", "completions", 3),
@@ -513,3 +517,29 @@ def test_consensus_of_two_stages(start: Path, tmp_path: Path) -> None:
     assert found[0].provenance == Provenance(source="consensus", policy="p", completions=4, estimate="hard")
     run(start, tmp_path / "strict", source | {"threshold": 0.65}, artifacts=folders)
     assert [r.labels for r in records(tmp_path / "strict")][2] == [0.0, None]
+
+
+def test_another_file_of_labels_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the stage that reads it, and by the one that is built on that; through whole runs."""
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
+    made = {"kind": "labels", "name": "read", "source": {"kind": "file", "path": "x.jsonl", "format": "trl"}}
+    pairs = {"kind": "pairs", "name": "pairs", "source": {"kind": "steps", "of": "read"}}
+    tasks = {"train": {"num_problems": 4, "sources": [{"kind": "jsonl", "path": "rows.jsonl"}]}}
+    plan = compile_recipe(small(stages=[made, pairs], tasks=tasks))
+
+    def go(*labels: bool) -> str:
+        rows = [{"prompt": "q", "completions": [f"{i}", "b"], "labels": [x, x]} for i, x in enumerate(labels)]
+        (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        run_plan(plan, recipe_directory=tmp_path, runs_dir=tmp_path / "runs", plain=True)
+        return capsys.readouterr().out
+
+    assert "read: done" in go(True, False)
+    folder = tmp_path / "runs" / "small" / "pairs" / "pairs.jsonl"
+    (pair,) = read_pairs(folder)
+    assert (pair.chosen, pair.rejected) == (["0\n"], ["1\n"])
+    again = go(True, False)
+    assert "read: already done, skipped" in again and "pairs: already done, skipped" in again
+    other = go(False, True)
+    assert "read: changed or damaged" in other and "pairs: changed or damaged" in other
+    (pair,) = read_pairs(folder)
+    assert (pair.chosen, pair.rejected) == (["1\n"], ["0\n"])

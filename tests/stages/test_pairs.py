@@ -216,6 +216,7 @@ def test_right_chains_against_wrong_ones() -> None:
     assert [("".join(p.chosen), "".join(p.rejected)) for p in made(best=1, worst=1)] == [("a\nx", "b\ny")]
     pair = made()[1]
     assert pair.chosen_ids == [97, 10, 120] and pair.rejected_ids == [97, 10, 121] and pair.prompt_ids == [1]
+    assert pair.shared_tokens == 2 and made()[0].shared_tokens == 0
     assert pair.provenance == Provenance(source="outcomes/monte_carlo", policy="print", completions=4)
 
 

@@ -14,6 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from o1kit.models.load import load_directory, load_tokenizer, save_directory
+from o1kit.report.labels import read_labels
 from o1kit.report.results import read_results
 from o1kit.report.tree import read_chains, read_trees
 from tests.gguf_file import write_gguf
@@ -100,6 +101,29 @@ def test_a_served_model_is_rolled_out(tmp_path: Path) -> None:
     found = json.loads((folder / "done.json").read_text())["summary"]
     assert found["server"]["logprobs"] is True and found["journal"]["recorded"] == 4
     assert found["tokens_per_problem"] == sum(chain.tokens for chain in chains) / 4
+
+
+@pytest.mark.slow
+def test_a_served_model_labels_steps(tmp_path: Path) -> None:
+    model, template = tiny(context=160)
+    save_directory(model, template.tokenizer, tmp_path / "model")
+    sources = {
+        "mc": {"kind": "monte_carlo", "num_problems": 2, "chains": 2, "completions": 1},
+        "omega": {"kind": "omega", "num_problems": 2, "rollouts": 2, "keep": "all"},
+        "judge": {"kind": "judge", "of": "mc", "prompt": "{problem}{before}{step}"},
+    }
+    stages = [{"kind": "labels", "name": name, "policy": "model", "source": sources[name]} for name in sources]
+    recipe = {"model": {"kind": "hf", "source": str(tmp_path / "model")}, "stages": stages}
+    recipe["tasks"] = {"train": HELDOUT["heldout"]}
+    with llama_cpp(write_gguf(model, template.tokenizer, tmp_path / "m.gguf"), context=160) as server:
+        done = run(tmp_path, **recipe, engine=engine(server))
+        assert done.returncode == 0, done.stderr
+    for name in sources:
+        found = json.loads((tmp_path / "runs/r" / name / "done.json").read_text())["summary"]
+        records = list(read_labels(tmp_path / "runs/r" / name / "labels.jsonl"))
+        assert found["server"]["logprobs"] is True and found["labelled"] > 0
+        assert sum(r.tokens for r in records) == found["tokens_generated"] > 0
+        assert {r.provenance.policy for r in records} == {"model"}
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from o1kit.engines.policy import PromptTemplate
+from o1kit.engines.policy import DELIMITER, PromptTemplate
 from o1kit.report.label_schema import LabelRecord, Provenance
 from o1kit.types import Problem
 
@@ -24,12 +24,15 @@ class LabelledChain(NamedTuple):
 def chain_of(record: LabelRecord, template: PromptTemplate) -> LabelledChain:
     """A record as tokens: as they were sampled, or those of its text; steps without a label have no end in it.
 
-    The end-of-text token, where a chain was sampled to its end, belongs to the last step.
+    The end-of-text token belongs to the last step of a finished chain, and is where that step is read. Text from
+    elsewhere is finished if it does not end with a step delimiter.
     """
     prompt_ids, step_ids = record.prompt_ids, record.step_ids
     if not step_ids:
         prompt_ids = template.prompt(Problem(record.problem, "", record.prompt))
         step_ids = [template.encode(step) for step in record.steps]
+        if not record.steps[-1].endswith(DELIMITER):
+            step_ids[-1].append(template.eos_id)
     ends = tuple(accumulate(map(len, step_ids), initial=len(prompt_ids)))[1:]
     known = [(end - 1, label) for end, label in zip(ends, record.labels, strict=True) if label is not None]
     return LabelledChain(

@@ -119,5 +119,6 @@ def _pair(
         chosen_ids=[token for _, ids in chosen for token in ids],
         rejected_ids=[token for _, ids in rejected for token in ids],
         shared=shared,
+        shared_tokens=sum(len(ids) for _, ids in chosen[:shared]),
         provenance=provenance,
     )
