@@ -6,15 +6,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pytest
+import torch
 
+from o1kit.checkpoints import PlainCheckpointIO
 from o1kit.models.reading import read_reading
 from o1kit.plan import compile_recipe
+from o1kit.protocols import BuiltStage
 from o1kit.runner import run_plan
 from o1kit.stages.sequences import GroupedBatches
 from tests.recipe.test_loader import GOOD, fails
 from tests.small import RECIPE, small
-from tests.stages.test_reward_training import TOKENS, records
+from tests.stages.test_dpo import pairs
+from tests.stages.test_dpo import staged as dpo_stage
+from tests.stages.test_reward_training import RANKED, TOKENS, records
+from tests.stages.test_reward_training import staged as reward_stage
 
 FILE = {"kind": "file", "path": "labels.jsonl", "format": "o1kit"}
 QUICK = {"policy": "sft", "steps": 2, "batch_size": 8}
@@ -136,3 +143,30 @@ def test_batches_hold_groups_whole_and_a_continued_run_gets_the_rest() -> None:
     assert list(GroupedBatches(*options, 4, seed=4)) != batches[:4]
     big = list(GroupedBatches([0] * 40, [5] * 40, 16, 3, seed=0))
     assert [len(batch) for batch in big] == [16, 16, 8] or sorted(map(len, big)) == [8, 16, 16]
+
+
+@pytest.mark.parametrize("kind", ["prm", "dpo"])
+def test_a_continued_training_ends_with_the_same_weights(kind: str, tmp_path: Path) -> None:
+    def stage() -> BuiltStage:
+        if kind == "dpo":
+            return dpo_stage(tmp_path, pairs(), steps=8)
+        return reward_stage(tmp_path, records(), objective=RANKED, steps=8)
+
+    def trainer(**options: Any) -> L.Trainer:
+        quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+        return L.Trainer(accelerator="cpu", plugins=[PlainCheckpointIO()], **quiet, **options)  # type: ignore[arg-type]
+
+    class Stop(L.Callback):
+        def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+            if trainer.global_step == 3:
+                trainer.save_checkpoint(tmp_path / "kept")
+                trainer.should_stop = True
+
+    whole, begun, continued = stage(), stage(), stage()
+    trainer(**whole.trainer).fit(whole.module, datamodule=whole.data)
+    trainer(**begun.trainer, callbacks=[Stop()], min_steps=1).fit(begun.module, datamodule=begun.data)
+    last = trainer(**continued.trainer)
+    last.fit(continued.module, datamodule=continued.data, ckpt_path=tmp_path / "kept", weights_only=True)
+    assert last.global_step == 8
+    for (name, one), other in zip(whole.module.named_parameters(), continued.module.parameters(), strict=True):
+        assert torch.equal(one, other), name
