@@ -48,7 +48,7 @@ def test_what_they_are_built_from() -> None:
     ("old", "new", "words"),
     [
         ("name: mc, policy: sft", "name: mc", "`monte_carlo` needs `policy`"),
-        ("name: mc, policy: sft", "name: mc, policy: prm", "is of kind prm, sft or ppo is needed"),
+        ("name: mc, policy: sft", "name: mc, policy: prm", "is of kind prm, sft or ppo or dpo is needed"),
         ("of: [mc, asked]", "of: [mc, mc]", "agrees with itself"),
         ("of: [mc, asked]", "of: [mc, sft]", "is of kind sft, labels is needed"),
         ("of: [mc, asked]", "of: [mc]", "at least 2 items"),
