@@ -63,7 +63,8 @@ class NodeRecord(Config):
     """How often the search came through."""
     value: dict[str, float]
     """Mean of what was backed up through it (its own estimate before the first visit), under the name of what judged:
-    `prm`, `value_head`, or the kind of a search that judges by itself. Empty where nothing judged."""
+    the kind of the judge (`prm`, `judge`, `value_head`), or of a search that judges by itself. Empty where nothing
+    judged."""
     prior: float
     """The policy's probability of the node among its siblings, as the search has seen it."""
     terminal: bool

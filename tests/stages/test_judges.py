@@ -13,6 +13,7 @@ from o1kit.errors import RewardFailure
 from o1kit.functional.borda import global_values
 from o1kit.models.load import save_directory
 from o1kit.models.reading import Reading, write_reading
+from o1kit.rewards.build import engines_of
 from o1kit.rewards.prm import step_ends
 from o1kit.stages.evaluate.module import EvaluateModule
 from o1kit.stages.ppo.data import PpoData
@@ -147,16 +148,23 @@ def test_the_borda_count_ranks_in_evaluation(start: dict[str, Path], tmp_path: P
 
 
 @pytest.mark.parametrize("name", ["orm", "confidence", "other", "constitution", "asked", "mixture"])
-def test_a_second_rollout_takes_judgements_from_the_journal(name: str, start: dict[str, Path], tmp_path: Path) -> None:
-    """Texts that judged are not asked for again, and trees are the same to the last bit."""
+def test_a_killed_rollout_goes_on_to_the_same_tree(name: str, start: dict[str, Path], tmp_path: Path) -> None:
+    """What judged before is not asked again, what is left is; trees are the same to the last bit."""
     stage = {"kind": "rollout", "policy": "ppo", "judge": JUDGES[name], "search": BEAM, "num_problems": 1}
     first = run_stage(start, tmp_path, stage)
     before = (tmp_path / "trees.jsonl").read_bytes()
-    again = run_stage(start, tmp_path, stage)
-    assert (tmp_path / "trees.jsonl").read_bytes() == before
-    assert again.summary["judgements"] == first.summary["judgements"] > 0
-    assert again._judge.engine is None or again._judge.engine.ledger.total == first._judge.engine.ledger.total
+    (journal,) = (tmp_path / "checkpoints").glob("journal-*")
+    header, *replies = journal.read_bytes().splitlines(keepends=True)
+    for kept in (len(replies) // 2, len(replies)):
+        journal.write_bytes(b"".join([header, *replies[:kept]]))
+        again = run_stage(start, tmp_path, stage)
+        assert (tmp_path / "trees.jsonl").read_bytes() == before
+        spared = int(name == "asked" and kept == len(replies))  # nothing is left to compare with the anchors
+        assert again.journals.summary["reused"] == kept - spared > 0
+        assert again.summary["judgements"] == first.summary["judgements"] > 0
+        if name != "asked":  # anchors are charged with the first judgement, which may come after the kill
+            for one, other in zip(*(engines_of(module._judge).values() for module in (first, again)), strict=True):
+                assert one.ledger.total.generated == other.ledger.total.generated
+    assert not getattr(again._judge, "_anchors", None), "anchors are not sampled again"
     tree = json.loads(before)
     assert {key for node in tree["nodes"] for key in node["value"]} == {KINDS.get(name, name)}
-    for node in (n for part in getattr(again._judge, "parts", [again._judge]) for n in [part]):
-        assert not getattr(node, "_anchors", None), "anchors are not sampled again"

@@ -38,6 +38,8 @@ MAX_GAP = 0.5
 """Mean difference in nats between a server's log-probabilities and those of its weights, that quantisation explains."""
 
 
+POLICY = "policy"
+"""What the policy is called among those whose tokens are counted."""
 Found = tuple[SearchResult, list[list[float]]]
 """A search, and the rewards of each token of its chains."""
 
@@ -79,10 +81,11 @@ class Collector:
         self.policy.engine.refresh()
         for reward in (self.judge, *self.reward_models.values()):
             getattr(reward, "refresh", lambda: None)()
-        for ledger in self._ledgers():
+        for ledger in self._ledgers().values():
             ledger.take()
         found = self._searched(problems, version)
-        policy_tokens, *reward_tokens = [ledger.take() for ledger in self._ledgers()]
+        taken = {name: ledger.take() for name, ledger in self._ledgers().items()}
+        policy_tokens, judging = taken.pop(POLICY), [ledger.total for ledger in taken.values()]
         used = policy_tokens.total
         experiences = self._experiences(found, version)
         right = [self._share_right(p, result) for p, (result, _) in zip(problems, found, strict=True)]
@@ -92,7 +95,13 @@ class Collector:
             "search/cached": float(used.cached),
             "search/chains": len(experiences) / len(problems),
             **{f"tokens/{name}": mean for name, mean in policy_tokens.per_problem(len(problems)).items()},
-            "tokens/reward_scored": sum(taken.total.scored for taken in reward_tokens) / len(problems),
+            "tokens/reward_scored": sum(usage.scored for usage in judging) / len(problems),
+            "tokens/reward_generated": sum(usage.generated for usage in judging) / len(problems),
+            **{
+                f"tokens/{name} {kind}": mean
+                for name, ledger in taken.items()
+                for kind, mean in ledger.per_problem(len(problems)).items()
+            },
             "search/failed_judgements": float(self.tolerance.failed),
             **{f"verifier/{outcome}": count for outcome, count in self.verifier.take().items()},
             "ppo/reward": sum(sum(r) for _, rewards in found for r in rewards) / max(len(experiences), 1),
@@ -126,11 +135,14 @@ class Collector:
         self.tolerance.forget()
         return found
 
-    def _ledgers(self) -> list[Ledger]:
-        """The policy's ledger, then those of the reward models' own engines."""
-        rewards = [engines_of(reward).values() for reward in (self.judge, *self.reward_models.values())]
-        engines = [self.policy.engine, *(engine for some in rewards for engine in some)]
-        return list({id(engine.ledger): engine.ledger for engine in engines}.values())
+    def _ledgers(self) -> dict[str, Ledger]:
+        """The policy's ledger, and those of the engines that judges and rewards have of their own, by name."""
+        named = {POLICY: self.policy.engine}
+        named |= {f"judge {name}": engine for name, engine in engines_of(self.judge).items()}
+        for reward, model in self.reward_models.items():
+            named |= {f"reward {reward}": engine for engine in engines_of(model).values()}
+        found = {id(engine.ledger): name for name, engine in reversed(named.items())}
+        return {name: named[name].ledger for name in reversed(found.values())}
 
     def _share_right(self, problem: Problem, result: SearchResult) -> float:
         truth = self.verifier.suite.truth(problem)
