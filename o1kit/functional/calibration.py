@@ -15,18 +15,21 @@ MIN_SCALE = 1e-3
 
 
 class Platt(NamedTuple):
-    """Calibrated log-odds are `scale * logit + bias`."""
+    """Calibrated log-odds are `scale * logit + bias`, with `weights . features` where there are features."""
 
     scale: float = 1.0
     bias: float = 0.0
+    weights: tuple[float, ...] = ()
 
-    def apply(self, logit: float) -> float:
+    def apply(self, logit: float, features: Sequence[float] = ()) -> float:
         """A calibrated reading."""
-        return self.scale * logit + self.bias
+        return self.scale * logit + self.bias + sum(w * f for w, f in zip(self.weights, features, strict=True))
 
 
-def fit_platt(logits: Sequence[float], labels: Sequence[float]) -> Platt:
-    """The scale a and bias b that minimise the mean cross-entropy of sigmoid(a x + b) with the labels.
+def fit_platt(
+    logits: Sequence[float], labels: Sequence[float], features: Sequence[Sequence[float]] | None = None
+) -> Platt:
+    """The scale a, bias b and weights w that minimise the mean cross-entropy of sigmoid(a x + w . f + b) with labels.
 
     Platt (1999), with the temperature of Guo et al. (2017) as 1 / a; labels may be soft. Newton's method with halved
     steps; the problem is convex, so the optimum is the only one. A scale below `MIN_SCALE` is held there.
@@ -37,11 +40,13 @@ def fit_platt(logits: Sequence[float], labels: Sequence[float]) -> Platt:
     x, y = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=np.float64)
     if x.size == 0 or x.shape != y.shape:
         raise ValueError(f"{y.size} labels for {x.size} logits, and at least one is needed")
-    scale, bias = _newton(np.stack([x, np.ones_like(x)], axis=1), y, np.zeros_like(x), np.array([1.0, 0.0]))
+    more = np.zeros((x.size, 0)) if features is None else np.asarray(features, dtype=np.float64)
+    columns = np.concatenate([x[:, None], np.ones_like(x)[:, None], more], axis=1)
+    scale, bias, *weights = _newton(columns, y, np.zeros_like(x), np.array([1.0, 0.0, *np.zeros(more.shape[1])]))
     if scale < MIN_SCALE:
         (bias,) = _newton(np.ones_like(x)[:, None], y, MIN_SCALE * x, np.array([0.0]))
-        scale = MIN_SCALE
-    return Platt(float(scale), float(bias))
+        scale, weights = MIN_SCALE, [0.0] * more.shape[1]
+    return Platt(float(scale), float(bias), tuple(map(float, weights)))
 
 
 def _newton(features_NK: np.ndarray, y: np.ndarray, offset: np.ndarray, start: np.ndarray) -> np.ndarray:

@@ -7,18 +7,20 @@ look. The policy's log-probabilities, kept since the chain was sampled, say so a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 Features = tuple[float, float, float]
 SIZE = 3
-MEAN_SCALE, LEAST_SCALE, TOTAL_SCALE = 10.0, 0.5, 0.5
-"""Bring the features of ordinary chains to the same order, so that one learning rate suits all."""
-LEAST, TOTAL = -6.0, -10.0
-"""Nats below which a less likely token, or chain, says no more."""
+SCALE = 4.0
+"""The features run from 0 to this, so that log-odds of a few need weights of about 1, where training starts."""
 
 
 def surprise(step_logprobs: Iterable[Sequence[float | None]]) -> list[Features]:
-    """After each step: scaled mean, least and sum of the log-probabilities of all tokens drawn so far, each <= 0.
+    """After each step: the least probability of a token so far, their geometric mean, and their product, times 4.
+
+    Probabilities rather than their logarithms: whether a token had one chance in a hundred or in a million, it was a
+    slip either way, and a chain with it is right about as seldom.
 
     Args:
         step_logprobs: for each step the untempered log-probability of each of its tokens, in nats; None for tokens
@@ -31,7 +33,7 @@ def surprise(step_logprobs: Iterable[Sequence[float | None]]) -> list[Features]:
             if logprob is not None:
                 count, total, least = count + 1, total + logprob, min(least, logprob)
         mean = total / count if count else 0.0
-        found.append((MEAN_SCALE * mean, LEAST_SCALE * max(least, LEAST), TOTAL_SCALE * max(total, TOTAL)))
+        found.append((SCALE * math.exp(least), SCALE * math.exp(mean), SCALE * math.exp(total)))
     return found
 
 

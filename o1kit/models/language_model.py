@@ -47,7 +47,7 @@ class LanguageModel(nn.Module):
 
     def add_surprise(self) -> None:
         """Adds weights of surprise, which start in favour of what the policy was sure of."""
-        self.surprise = nn.Parameter(torch.ones(SIZE, device=self.device))
+        self.surprise = nn.Parameter(torch.full((SIZE,), 0.5, device=self.device))
 
     @property
     def scores(self) -> bool:

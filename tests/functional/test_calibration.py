@@ -25,7 +25,7 @@ def test_platt_is_scikit_learns_logistic_regression() -> None:
 def test_platt_recovers_what_was_planted_from_soft_labels() -> None:
     logits = np.linspace(-6, 6, 50)
     planted = fit_platt(logits.tolist(), (1 / (1 + np.exp(-(0.3 * logits + 1.1)))).tolist())
-    assert planted == pytest.approx((0.3, 1.1), abs=1e-3)
+    assert planted[:2] == pytest.approx((0.3, 1.1), abs=1e-3)
 
 
 def test_platt_makes_an_overconfident_model_honest() -> None:
@@ -33,7 +33,7 @@ def test_platt_makes_an_overconfident_model_honest() -> None:
     true = rng.normal(size=4000)
     labels = (rng.random(4000) < 1 / (1 + np.exp(-true))).astype(float)
     said = 6 * true + 2
-    scale, bias = fit_platt(said[:2000].tolist(), labels[:2000].tolist())
+    scale, bias, _ = fit_platt(said[:2000].tolist(), labels[:2000].tolist())
 
     def error(z: np.ndarray) -> float:
         return expected_calibration_error((1 / (1 + np.exp(-z))).tolist(), labels[2000:].tolist())
@@ -44,14 +44,14 @@ def test_platt_makes_an_overconfident_model_honest() -> None:
 
 @pytest.mark.parametrize("labels", [[0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]])
 def test_platt_stays_finite_where_labels_are_separable(labels: list[float]) -> None:
-    scale, bias = fit_platt([-2.0, -1.0, 1.0, 2.0], labels)
+    scale, bias, _ = fit_platt([-2.0, -1.0, 1.0, 2.0], labels)
     assert np.isfinite([scale, bias]).all() and scale > 0
     if len(set(labels)) == 2:
         assert scale > 3
 
 
 def test_platt_never_turns_a_ranking_around() -> None:
-    scale, bias = fit_platt([-2.0, -1.0, 1.0, 2.0], [1.0, 1.0, 0.0, 1.0])
+    scale, bias, _ = fit_platt([-2.0, -1.0, 1.0, 2.0], [1.0, 1.0, 0.0, 1.0])
     assert scale == MIN_SCALE
     assert bias == pytest.approx(np.log(3), abs=1e-3)
     with pytest.raises(ValueError, match="at least one"):
@@ -96,3 +96,18 @@ def test_reliability_adds_up_to_the_calibration_error() -> None:
     assert [b.observed for b in bins] == pytest.approx(observed.tolist())
     assert [b.predicted for b in bins] == pytest.approx(predicted.tolist())
     assert step_accuracy(p.tolist(), y.tolist()) == pytest.approx(accuracy_score(y, p >= 0.5))
+
+
+def test_features_are_weighed_as_scikit_learn_weighs_them() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(3)
+    columns = rng.normal(size=(4000, 3))
+    labels = rng.random(4000) < 1 / (1 + np.exp(-(columns @ [0.7, -1.0, 2.0] + 0.4)))
+    ours = fit_platt(columns[:, 0].tolist(), labels.astype(float).tolist(), columns[:, 1:].tolist())
+    theirs = LogisticRegression(C=1e8, tol=1e-10).fit(columns, labels)
+    assert (ours.scale, *ours.weights) == pytest.approx(tuple(theirs.coef_[0]), abs=2e-3)
+    assert ours.bias == pytest.approx(theirs.intercept_[0], abs=2e-3)
+    assert ours.apply(1.0, (2.0, 3.0)) == pytest.approx(
+        ours.scale + ours.bias + 2 * ours.weights[0] + 3 * ours.weights[1]
+    )

@@ -18,7 +18,7 @@ from o1kit.report.label_formats import Options
 from o1kit.report.label_schema import LabelRecord
 from o1kit.report.labels import LABELS, read_labels, record_line
 from o1kit.report.tree import LINES, read_trees
-from o1kit.rewards.verifier import verifier_of
+from o1kit.rewards.verifier import Verifier, verifier_of
 from o1kit.search.journal import Journal
 from o1kit.search.journaled import JournaledPolicy
 from o1kit.stages.evaluate.config import OWN

@@ -78,9 +78,9 @@ class ReadingConfig(Config):
     """Text put in after each step, where it is read; one token. Empty: at the last token of the step itself."""
 
     surprise: bool = False
-    """Also reads how surprising the chain's tokens were to the policy that drew them (mean, least and sum of their
-    log-probabilities so far). It costs nothing: they are kept with every sample. The model itself hardly sees them, and
-    they tell right chains of a problem from wrong ones."""
+    """Also reads how surprising the chain's tokens were to the policy that drew them: the least probability of a token
+    so far, their geometric mean, and their product. It costs nothing: they are kept with every sample. The model itself
+    hardly sees them, and they tell right chains of a problem from wrong ones."""
 
     @model_validator(mode="after")
     def _labels_belong_to_tokens(self) -> Self:

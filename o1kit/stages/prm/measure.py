@@ -53,9 +53,10 @@ def probabilities(logits: Sequence[float]) -> list[float]:
 
 
 def fit(reads: Sequence[Read]) -> Platt:
-    """Scale and bias of the readings' log-odds; the identity where there is nothing to fit."""
+    """Scale and bias of the readings' log-odds, and weights of surprise where it is read; none without readings."""
     logits, labels = [x for r in reads for x in r.logits], [x for r in reads for x in r.example.labels]
-    return fit_platt(logits, labels) if logits else Platt()
+    features = [f for r in reads for f in r.example.features] if all(r.example.features for r in reads) else None
+    return fit_platt(logits, labels, features) if logits else Platt()
 
 
 def cross_calibrated(reads: Sequence[Read]) -> list[Read]:
@@ -67,7 +68,13 @@ def cross_calibrated(reads: Sequence[Read]) -> list[Read]:
     number = {name: i for i, name in enumerate(dict.fromkeys(r.example.problem for r in reads))}
     folds = [number[r.example.problem] % FOLDS for r in reads]
     fits = {f: fit([r for r, own in zip(reads, folds, strict=True) if own != f]) for f in sorted(set(folds))}
-    return [Read(r.example, tuple(fits[f].apply(x) for x in r.logits)) for r, f in zip(reads, folds, strict=True)]
+    return [calibrated(r, fits[f]) for r, f in zip(reads, folds, strict=True)]
+
+
+def calibrated(read: Read, platt: Platt) -> Read:
+    """A chain's readings after calibration."""
+    features = read.example.features if platt.weights else [()] * len(read.logits)
+    return Read(read.example, tuple(map(platt.apply, read.logits, features)))
 
 
 def measure(reads: Sequence[Read], config: PrmConfig) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from o1kit.functional.calibration import Platt
 from o1kit.models.language_model import LanguageModel
 from o1kit.models.load import save_directory
 from o1kit.models.reading import Reading, reading_ids, write_reading
@@ -59,10 +60,12 @@ class PrmStage:
         summary: dict[str, Any] = data.builder.counts.summary()
         if config.calibrate:
             plain, platt = measure(reads, config), fit(reads)
-            ranked = {name: plain[name] for name in ("prm/auc", "prm/within_auc") if name in plain}
+            # A scale and a bias leave the order as it is; the fits of several parts would only seem to change it.
+            order = () if platt.weights else ("prm/auc", "prm/within_auc")
+            ranked = {name: plain[name] for name in order if name in plain}
             summary |= measure(cross_calibrated(reads), config) | ranked | {"prm/ece_before": plain["prm/ece"]}
             summary |= {"prm/calibration_scale": platt.scale, "prm/calibration_bias": platt.bias}
-            fold(model, *platt)
+            fold(model, platt)
         else:
             summary |= measure(reads, config)
         save_directory(model, data.builder.template.tokenizer, directory)
@@ -80,10 +83,13 @@ def reading_of(config: PrmConfig, model: LanguageModel | None = None) -> Reading
 
 
 @torch.no_grad()
-def fold(model: LanguageModel, scale: float, bias: float) -> None:
-    """Makes a model's readings `scale * logit + bias`: in the head's own weights, or beside the label tokens."""
+def fold(model: LanguageModel, platt: Platt) -> None:
+    """Makes a model's readings calibrated ones: in the head's own weights, or beside the label tokens."""
+    scale, bias, weights = platt
     if model.surprise is not None:
         model.surprise.mul_(scale)
+        if weights:
+            model.surprise.add_(torch.tensor(weights))
     if model.head is not None:
         model.head.weight.mul_(scale)
         model.head.bias.mul_(scale).add_(bias)
