@@ -83,7 +83,11 @@ def evaluated(start: dict[str, Path], folder: Path, judge: Any, *searches: Any, 
     return found
 
 
-@pytest.mark.parametrize("name", JUDGES)
+USUAL = ("prm", "asked", "confidence", "judge", "mixture")
+EVERY = [name if name in USUAL else pytest.param(name, marks=pytest.mark.slow) for name in JUDGES]
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_evaluation_with_every_kind(name: str, start: dict[str, Path], tmp_path: Path) -> None:
     module = evaluated(start, tmp_path, JUDGES[name], SAMPLES, BEAM, {"kind": "greedy"})
     kind = KINDS.get(name, name)
@@ -147,7 +151,10 @@ def test_the_borda_count_ranks_in_evaluation(start: dict[str, Path], tmp_path: P
     assert module.tolerance.judged == 10
 
 
-@pytest.mark.parametrize("name", ["orm", "confidence", "other", "constitution", "asked", "mixture"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("orm", "confidence", "other", "constitution")]
+
+
+@pytest.mark.parametrize("name", ["asked", "mixture", *SLOW])
 def test_a_killed_rollout_goes_on_to_the_same_tree(name: str, start: dict[str, Path], tmp_path: Path) -> None:
     """What judged before is not asked again, what is left is; trees are the same to the last bit."""
     stage = {"kind": "rollout", "policy": "ppo", "judge": JUDGES[name], "search": BEAM, "num_problems": 1}
