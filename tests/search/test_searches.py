@@ -59,6 +59,10 @@ class Recorder:
     def __init__(self, engine: Any) -> None:
         self.engine, self.prompts, self.made = engine, [], set()
 
+    @property
+    def context_length(self) -> int:
+        return int(self.engine.context_length)
+
     async def sample(self, prompt: Sequence[int], n: int, sampling: Sampling, account: Account) -> list[Completion]:
         self.prompts.append(tuple(prompt))
         completions: list[Completion] = await self.engine.sample(prompt, n, sampling, account)

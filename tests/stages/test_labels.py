@@ -314,7 +314,12 @@ def test_no_prefix_is_labelled_twice_but_by_equal_chains(base: Any) -> None:
 def test_labels_do_not_depend_on_what_is_computed_together(base: Any, start: Path, tmp_path: Path) -> None:
     source, _, found, _ = base
     run(start, tmp_path, source, block=1, max_batch=1)
-    assert records(tmp_path) == found
+    again = records(tmp_path)
+    assert [r.model_copy(update={"step_logprobs": []}) for r in again] == [
+        r.model_copy(update={"step_logprobs": []}) for r in found
+    ]
+    told, before = ([x for r in rs for step in r.step_logprobs for x in step] for rs in (again, found))
+    assert told == pytest.approx(before, abs=2e-4), "to the last of four digits"
 
 
 class Parity:
