@@ -209,6 +209,6 @@ class LabelsConfig(StageConfig):
             raise ValueError(f"`{kind}` asks no model. Leave `policy` out")
         if not isinstance(self.source, WITHOUT_POLICY) and self.policy is None:
             raise ValueError(f"`{kind}` needs `policy`: the stage whose model it uses, or `model`")
-        if not isinstance(self.source, SAMPLED) and "split" in self.model_fields_set:
+        if not isinstance(self.source, SAMPLED) and self.split != "train":
             raise ValueError(f"`{kind}` takes its problems from elsewhere. Leave `split` out")
         return self

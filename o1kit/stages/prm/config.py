@@ -29,6 +29,9 @@ class PairsFileConfig(Config):
     """The file; a relative path starts from the recipe's folder."""
 
 
+PAIRS_PER_PROBLEM = 16
+
+
 class PrmObjectiveConfig(Config):
     """Every step is judged: cross-entropy with the labels at the ends of steps."""
 
@@ -56,7 +59,7 @@ class PairwiseObjectiveConfig(Config):
 
     kind: Literal["pairwise"]
     """Selects this objective."""
-    pairs_per_problem: Count = 16
+    pairs_per_problem: Count = PAIRS_PER_PROBLEM
     """Most comparisons that labels of one problem are made into; with a head every pair within a batch counts."""
 
 
@@ -127,7 +130,7 @@ class PrmConfig(TrainingStageConfig):
                 raise ValueError("a question about two texts has no `surprise`: remove it, or read by a head")
             if self.reading.by == "tokens" and self.reading.mark:
                 raise ValueError("a comparison is read at the end of its question: remove `reading.mark`")
-            if self.reading.by == "head" and "pairs_per_problem" in self.objective.model_fields_set:
+            if self.reading.by == "head" and self.objective.pairs_per_problem != PAIRS_PER_PROBLEM:
                 raise ValueError("`pairs_per_problem` counts only with `reading.by: tokens`: remove it")
         elif isinstance(self.labels, PairsFileConfig):
             raise ValueError("pairs say which of two chains is better, no more: use `objective: {kind: pairwise}`")
