@@ -207,8 +207,8 @@ def _check_search(search: SearchConfig, path: Path, judge: JudgeConfig | None, r
     if search.judge == "judge" and judge is None:
         text = f"{search.kind} needs a reward that judges steps. Set `judge` in this stage to the name of a prm stage"
         source.fault(path, f"{text} or to a section{f', or {search.without_judge}' if search.without_judge else ''}.")
-    listed = search.diversity if isinstance(search, BestOfNConfig) else None
-    if listed is not None and listed.temperatures and search.temperature != 1.0:
+    listed = isinstance(search, BestOfNConfig) and search.diversity is not None and search.diversity.temperatures
+    if listed and getattr(search, "temperature", 1.0) != 1.0:
         text = "`diversity.temperatures` says how samples are drawn, so this temperature would not count."
         source.fault((*path, "temperature"), f"{text} Leave one of them out.")
 

@@ -81,7 +81,7 @@ def test_a_recipe_may_ask_for_all_of_it() -> None:
             "searches[2].temperature: `diversity.temperatures` says how samples are drawn",
         ),
         ("{temperatures: [0.8, 1.2]}}", "{models: [sft]}}", 14, "PPO learns from its own policy's samples"),
-        ("temperatures: [0.8, 1.2]}", "temperatures: [0.8, 1.2]}, temperature: 1.0", 14, "this temperature would not"),
+        ("temperatures: [0.8, 1.2]}", "temperatures: [0.8, 1.2]}, temperature: 0.9", 14, "this temperature would not"),
         ("{kind: beam, token_budget: 200}", "{kind: sample, num_samples: 4}", 31, "would be called 'pass@1' in tables"),
         (
             "{kind: beam, token_budget: 200}",

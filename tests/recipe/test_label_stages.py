@@ -55,7 +55,7 @@ def test_what_they_are_built_from() -> None:
         ("name: both, source", "name: both, policy: sft, source", "`consensus` asks no model. Leave `policy` out"),
         ("{kind: judge, of: mc}", "{kind: judge, of: read}", "stage 'read' comes later"),
         ("{kind: judge, of: mc}", "{kind: judge, of: mc, prompt: Good}", "no place for {problem}"),
-        ("name: asked, policy", "name: asked, split: train, policy", "takes its problems from elsewhere"),
+        ("name: asked, policy", "name: asked, split: heldout, policy", "takes its problems from elsewhere"),
         ("format: prm800k", "format: trl, neutral: bad", "only prm800k has neutral steps"),
         ("format: prm800k", "format: trl, mark: m", "trl has no marks between steps"),
         ("name: tree, policy: ppo", "name: tree, policy: sft", "'roll' searched with 'ppo'. Set `policy: ppo`."),
