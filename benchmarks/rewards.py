@@ -1,0 +1,108 @@
+"""Reward models against one another: `python -m benchmarks.rewards --seeds 0 1 2`.
+
+Runs `o1kit run recipes/rewards.yaml` once a seed (finished runs are re-used), each with problems, chains and weights of
+its own, and prints two tables. The first has what each reward model is worth on labelled chains kept out of training:
+mean (least to most) over the seeds. The second has Best-of-16 with each of them, against a majority vote over the same
+samples: all problems of all seeds together, with 95 % bootstrap intervals, and the paired difference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.quickstart_seeds import ROOT, show, shown
+from o1kit.functional.significance import paired
+from o1kit.functional.statistics import bootstrap_interval
+from o1kit.report.outputs import read_outputs
+
+RECIPE = ROOT / "recipes" / "rewards.yaml"
+MODELS = {
+    "prm": "PRM, reads surprise",
+    "plain": "PRM, does not",
+    "orm": "ORM, reads surprise",
+    "pairwise": "pairwise, reads surprise",
+}
+FIGURES = {
+    "prm/auc": "AUC",
+    "prm/within_auc": "AUC within a problem",
+    "prm/ece": "calibration error",
+    "prm/processbench_f1": "ProcessBench F1",
+}
+Marks = dict[tuple[str, str, str], list[float]]
+"""By reward model, search and split: each problem's mark."""
+
+
+def run(seed: int, runs: Path, changes: Sequence[str]) -> Path:
+    """The run's folder."""
+    name = f"rewards-seed-{seed}"
+    sets = [f"--set={text}" for text in (f"seed={seed}", f"name={name}", *changes)]
+    command = [sys.executable, "-m", "o1kit", "run", str(RECIPE), "--runs-dir", str(runs), *sets]
+    subprocess.run(command, check=True)
+    return runs / name
+
+
+def model_rows(folders: Sequence[Path]) -> list[list[str]]:
+    """Heading and one row a reward model."""
+    lines = [["reward model", *FIGURES.values()]]
+    for model, title in MODELS.items():
+        done = [json.loads((folder / model / "done.json").read_text())["summary"] for folder in folders]
+        cells = [[summary[name] for summary in done if name in summary] for name in FIGURES]
+        lines.append([title, *(shown(values, 1.0, 3) if values else "" for values in cells)])
+    return lines
+
+
+def marks_of(folders: Sequence[Path]) -> Marks:
+    """Every problem's mark with every search, by what judged."""
+    found: Marks = defaultdict(list)
+    for folder in folders:
+        for model in MODELS:
+            for line in read_outputs(folder / f"by_{model}" / "outputs.jsonl").outputs:
+                found[model, line.search, line.split].append(sum(line.marks) / len(line.marks))
+    return found
+
+
+def search_rows(marks: Marks, split: str) -> list[list[str]]:
+    """Heading and one row for each use of 16 samples."""
+    majority = next(
+        values for (_, search, of), values in marks.items() if search.startswith("majority") and of == split
+    )
+    lines = [["judge", "search", "accuracy, %", "against the majority"]]
+    lines.append(["none", "majority", _interval(majority), ""])
+    for (model, search, of), values in marks.items():
+        if of == split and not search.startswith(("majority", "pass")):
+            difference = paired(values, majority).difference
+            told = f"{100 * difference.mean:+.1f} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
+            lines.append([MODELS[model], search, _interval(values), told])
+    return lines
+
+
+def _interval(values: Sequence[float]) -> str:
+    mean, low, high = (100 * x for x in bootstrap_interval(values))
+    return f"{mean:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Reward models against one another.")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
+    parser.add_argument("--set", action="append", default=[], dest="changes", metavar="KEY.PATH=VALUE")
+    parser.add_argument("--markdown", action="store_true")
+    options = parser.parse_args()
+    folders = [run(seed, options.runs_dir, options.changes) for seed in options.seeds]
+    print(f"\nreward models on labelled chains kept out of training, seeds {', '.join(map(str, options.seeds))}")
+    show(model_rows(folders), options.markdown)
+    marks = marks_of(folders)
+    for split in ("heldout", "harder"):
+        number = len(next(values for (_, _, of), values in marks.items() if of == split))
+        print(f"\n16 samples, {split}, {number} problems")
+        show(search_rows(marks, split), options.markdown)
+
+
+if __name__ == "__main__":
+    main()
