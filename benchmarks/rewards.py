@@ -62,16 +62,15 @@ def marks_of(folders: Sequence[Path]) -> Marks:
     found: Marks = defaultdict(list)
     for folder in folders:
         for model in MODELS:
-            for line in read_outputs(folder / f"by_{model}" / "outputs.jsonl").outputs:
+            for line in read_outputs(folder / f"by_{model}" / "outputs.jsonl").lines:
                 found[model, line.search, line.split].append(sum(line.marks) / len(line.marks))
     return found
 
 
 def search_rows(marks: Marks, split: str) -> list[list[str]]:
     """Heading and one row for each use of 16 samples."""
-    majority = next(
-        values for (_, search, of), values in marks.items() if search.startswith("majority") and of == split
-    )
+    ours = {search: values for (model, search, of), values in marks.items() if (model, of) == ("prm", split)}
+    majority = next(values for search, values in ours.items() if search.startswith("majority"))
     lines = [["judge", "search", "accuracy, %", "against the majority"]]
     lines.append(["none", "majority", _interval(majority), ""])
     for (model, search, of), values in marks.items():
