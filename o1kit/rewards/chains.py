@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from o1kit.engines.policy import PromptTemplate
+from o1kit.engines.spelling import spell_steps
 from o1kit.errors import RewardFailure
 from o1kit.functional.surprise import surprise, weighed
 from o1kit.models.reading import Marked, marked
@@ -75,7 +76,7 @@ class Chains:
 
     @staticmethod
     def _spelt(own: PromptTemplate, state: State) -> list[tuple[int, ...]]:
-        steps = [tuple(own.encode(action.text)) for action in state.actions]
+        steps = [tuple(ids) for ids in spell_steps(own, [action.text for action in state.actions])[0]]
         if state.actions[-1:] and state.actions[-1].completion.finish == "answer":
             steps[-1] = (*steps[-1], own.eos_id)
         return steps
