@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,10 @@ class Bench:
         judge = self.module.models.judge(config.judge, searching, policy)
         self.judge = remembered(judge) if judge is not None else None
 
+    def marks(self, problems: Sequence[Any], results: Sequence[SearchResult]) -> list[list[float]]:
+        """The mark of each answer of each problem."""
+        return [[score.value for score in scores] for scores in self.module.verdicts(problems, results)]
+
     def measure(self, config: Any) -> tuple[list[float], float]:
         """Each problem's mark and the tokens generated per problem."""
         search = registry.lookup("searches", config.kind)(config)
@@ -58,7 +63,7 @@ class Bench:
 
         results = run_all(self.problems, work, label=label(config))
         tokens = sum(result.usage.generated for result in results) / len(results)
-        marks = self.module.marks(self.problems, results)
+        marks = self.marks(self.problems, results)
         return [sum(m) / len(m) for m in marks], tokens
 
 

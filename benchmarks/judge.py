@@ -38,7 +38,7 @@ def main() -> None:
 
     results = run_all(problems, work, label=f"{options.policy} {options.split}")
     chains = [result.trajectories for result in results]
-    marks = bench.module.marks(
+    marks = bench.marks(
         problems,
         [
             SearchResult(found, tuple(t.answer for t in found), r.usage)

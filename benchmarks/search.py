@@ -158,7 +158,7 @@ class Measurement:
         begun = time.perf_counter()
         label = f"{self.what['policy']} {self.what['split']} {self.what['seed']} {config.title}"
         results = run_all(self.problems, work, label=label)
-        marks = self.bench.module.marks(self.problems, results)
+        marks = self.bench.marks(self.problems, results)
         line = {
             **self.what,
             "search": name,

@@ -29,6 +29,8 @@ CHECKPOINTS = "checkpoints"
 """Subfolder of what a killed stage continues from; it goes once the stage is done, and is no part of the artifact."""
 FORMAT = 1
 DEFAULT_FREE_MB = 500
+END = 1 << 24
+"""Bytes at either end of a large file that stand for it: weights that were trained differ everywhere."""
 DATA = ("labels.jsonl", "pairs.jsonl", "trees.jsonl", "chains.jsonl")
 """Files of stages without weights that other stages are built on."""
 
@@ -49,6 +51,8 @@ def write_stream(
 ) -> None:
     """Like `write_atomic`, for content that a function produces; `check` may still reject the finished file."""
     with disk_errors(path):
+        if path.exists() and not path.is_file():
+            raise EnvironmentFailure(f"{path}: is no regular file. Name a file to write.")
         path.parent.mkdir(parents=True, exist_ok=True)
         # Beside the target, never in $TMPDIR: a rename is atomic only within one file system.
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
@@ -160,6 +164,21 @@ def digest(directory: Path) -> str:
     hashes = {name: entry["sha256"] for name, entry in done["files"].items()}
     made = sorted(item for item in hashes.items() if item[0].endswith(".safetensors") or item[0] in DATA)
     return hashlib.sha256(json.dumps(made).encode()).hexdigest()
+
+
+def fingerprint_of(folder: Path) -> str:
+    """One hash over a folder of weights: names, sizes, and both ends of every file of weights or settings."""
+    found = hashlib.sha256()
+    for file in sorted(
+        f for f in folder.iterdir() if f.suffix in (".safetensors", ".json", ".gguf") and f.name != DONE
+    ):
+        size = file.stat().st_size
+        found.update(f"{file.name}:{size}:".encode())
+        with file.open("rb") as stream:
+            found.update(stream.read(END))
+            stream.seek(max(0, size - END))
+            found.update(stream.read(END))
+    return found.hexdigest()
 
 
 def sha256_of(file: Path) -> str:

@@ -19,6 +19,7 @@ from o1kit.report.results import Comparison, ResultRow, Results, read_results, w
 from o1kit.rewards.verifier import verifier_of
 from o1kit.stages.evaluate.comparing import between, compare
 from o1kit.stages.evaluate.config import EvaluateConfig
+from o1kit.stages.evaluate.judged import best_of_n_gains
 from o1kit.stages.evaluate.measuring import Measured, measure
 from o1kit.stages.evaluate.storing import Cell
 from o1kit.tasks.suite import Suite, build_suite
@@ -97,8 +98,13 @@ def rescore(folder: Path, overrides: Sequence[str] = (), recipe_directory: Path 
         if a != b
     }
     measured = _measured(outputs._replace(lines=tuple(lines)), config, before)
+    base = {line.place: line.search for line in outputs.lines}
+    titles = [base.get(i, "") for i in range(len(config.searches))]
+    gains = best_of_n_gains(config, [one.row for one in measured], titles)
+    reward = {**before.reward, "best_of_n": gains} if "best_of_n" in before.reward else before.reward
     after = replace(
         before,
+        reward=reward,
         rows=tuple(one.row for one in measured),
         about=replace(before.about, o1kit=version("o1kit"), graders=suite.graders()),
         comparisons=tuple(compare(measured, config.compare_to, config.policies)),

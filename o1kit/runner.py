@@ -32,6 +32,7 @@ from o1kit.artifacts import (
     DONE,
     digest,
     disk_errors,
+    fingerprint_of,
     finite,
     preflight,
     read_artifact,
@@ -179,13 +180,24 @@ class _Run:
     def _identity(self, stage: PlannedStage) -> dict[str, Any]:
         """What makes a stage's folder the right one: its fingerprint, and the very weights it was built on."""
         inputs = {name: digest(self.finished[name].directory) for name in stage.inputs}
-        return {"fingerprint": stage.fingerprint, "inputs": inputs, "data": self.data | self._files(stage)}
+        return {
+            "fingerprint": stage.fingerprint,
+            "inputs": inputs,
+            "data": self.data | self._files(stage) | self._folders(stage),
+        }
 
     def _files(self, stage: PlannedStage) -> dict[str, str]:
         """Hashes of the files that a stage's own sections read, if they do."""
         sections = (getattr(stage.config, name, None) for name in ("source", "labels", "pairs"))
         paths = (getattr(section, "path", None) for section in sections)
         return self._hashes([path for path in paths if path is not None])
+
+    def _folders(self, stage: PlannedStage) -> dict[str, str]:
+        """Hashes of the folders of weights from outside the run: retrained in place, they are others."""
+        model, judge = getattr(self.plan.recipe.model, "source", None), getattr(stage.config, "judge_folder", None)
+        folders = {model: Path(model)} if model is not None else {}
+        folders |= {judge: self.recipe_directory / judge} if judge is not None else {}
+        return {name: fingerprint_of(folder) for name, folder in folders.items() if folder.is_dir()}
 
     def _current(self, stage: PlannedStage, directory: Path) -> bool:
         done = read_done(directory) or {}

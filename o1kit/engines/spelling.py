@@ -79,7 +79,8 @@ def spell_record(template: PromptTemplate, record: LabelRecord) -> Spelling:
     said = [template.decode(ids) for ids in record.step_ids]
     if said != record.steps and template.decode([i for ids in record.step_ids for i in ids]) != "".join(record.steps):
         raise _other_tokenizer(record.problem, "".join(said), "".join(record.steps))
-    return Spelling(tuple(record.prompt_ids), tuple(map(tuple, record.step_ids)))
+    prompt = record.prompt_ids or template.prompt(Problem(record.problem, "", record.prompt))
+    return Spelling(tuple(prompt), tuple(map(tuple, record.step_ids)))
 
 
 def spell_pair(template: PromptTemplate, record: PairRecord) -> tuple[Spelling, Spelling]:

@@ -31,8 +31,10 @@ def fit_platt(
 ) -> Platt:
     """The scale a, bias b and weights w that minimise the mean cross-entropy of sigmoid(a x + w . f + b) with labels.
 
-    Platt (1999), with the temperature of Guo et al. (2017) as 1 / a; labels may be soft. Newton's method with halved
-    steps; the problem is convex, so the optimum is the only one. A scale below `MIN_SCALE` is held there.
+    Platt (1999), with the temperature of Guo et al. (2017) as 1 / a; labels may be soft. As with Platt, they are drawn
+    in to (n + 1) / (n + 2) and 1 / (n + 2) of n good and n bad ones, so that few of them promise no certainty. Newton's
+    method with halved steps; the problem is convex, so the optimum is the only one. A scale below `MIN_SCALE` is held
+    there.
 
     Raises:
         ValueError: no logits, or not one label each.
@@ -40,6 +42,8 @@ def fit_platt(
     x, y = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=np.float64)
     if x.size == 0 or x.shape != y.shape:
         raise ValueError(f"{y.size} labels for {x.size} logits, and at least one is needed")
+    good, bad = y.sum(), (1 - y).sum()
+    y = y * (good + 1) / (good + 2) + (1 - y) / (bad + 2)
     more = np.zeros((x.size, 0)) if features is None else np.asarray(features, dtype=np.float64)
     columns = np.concatenate([x[:, None], np.ones_like(x)[:, None], more], axis=1)
     scale, bias, *weights = _newton(columns, y, np.zeros_like(x), np.array([1.0, 0.0, *np.zeros(more.shape[1])]))

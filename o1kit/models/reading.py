@@ -47,7 +47,7 @@ class Reading(Config):
     def _labels_belong_to_tokens(self) -> Self:
         if self.surprise and len(self.surprise) != SIZE:
             raise ValueError(f"`surprise` holds {SIZE} weights, or none")
-        if (self.by == "tokens") != bool(self.good and self.bad):
+        if (self.by == "tokens") != bool(self.good) or (self.by == "tokens") != bool(self.bad):
             raise ValueError("`good` and `bad` are needed with `by: tokens`, and only there")
         if self.good and self.good == self.bad:
             raise ValueError("`good` and `bad` must be different tokens")

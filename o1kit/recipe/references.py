@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from o1kit.models.config import HttpEngineConfig, ScratchModelConfig
 from o1kit.recipe.judges import TRAINED, check_asked, check_judge, check_reward, kinds_of, models
+from o1kit.recipe.leaks import check_measured
 from o1kit.recipe.schema import Recipe
 from o1kit.recipe.source import Path, Source
 from o1kit.registry import suggestion
@@ -219,6 +220,7 @@ def _check_evaluation(recipe: Recipe, stage: EvaluateConfig, i: int, source: Sou
             text = f"there is no split {split!r} in tasks.{suggestion(split, list(recipe.tasks))}"
             source.fault(("stages", i, "splits", j), text)
     check_judge(stage.judge, ("stages", i, "judge"), recipe, source)
+    check_measured(stage, ("stages", i), recipe, source, lambda s: [r.stage for r in references(s)])
     _check_baseline(recipe, stage, i, source)
     for j, search in enumerate(stage.searches):
         path = ("stages", i, "searches", j)

@@ -110,7 +110,9 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
 
 def _parsed(text: bytes, place: str) -> Any:
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        json.dumps(value, ensure_ascii=False).encode()  # half a character, which no file and no tokenizer takes
+        return value
     except (ValueError, RecursionError) as error:
         raise DataError(f"{place}: is not JSON: {error}. See docs/labels.md.") from error
 
@@ -120,10 +122,16 @@ def _read_parquet(path: Path) -> Iterator[Any]:
     import pyarrow.parquet
 
     try:
-        for batch in pyarrow.parquet.ParquetFile(path).iter_batches(1024):
+        for batch in pyarrow.parquet.ParquetFile(path).iter_batches(64):
             yield from batch.to_pylist()
     except pyarrow.ArrowInvalid as error:
         raise DataError(f"{path}: is not a Parquet file: {error}. Check the path.") from error
+    except OSError as error:
+        if not path.is_file():
+            raise
+        raise DataError(f"{path}: is not a readable Parquet file: {error}.") from error
+    except Exception as error:  # pyarrow's own, and those of time zones, dates and codecs
+        raise DataError(f"{path}: cannot be read as Parquet: {error}. Is the file damaged?") from error
 
 
 def _write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:

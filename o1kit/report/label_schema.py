@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from o1kit.config import Config, NonNegative, Probability
 
-Whole = Annotated[int, Field(ge=0)]
+Whole = Annotated[int, Field(ge=0, lt=2**64)]
 LogProb = Annotated[float, Field(le=0.0)]
 
 
@@ -61,6 +61,8 @@ class LabelRecord(Config):
     def _one_label_a_step(self) -> Self:
         if len(self.labels) != len(self.steps):
             raise ValueError(f"{len(self.labels)} labels for {len(self.steps)} steps")
+        if not all(self.steps) or not all(self.step_ids):
+            raise ValueError("a step is empty: join it with the one before it")
         if self.step_ids and len(self.step_ids) != len(self.steps):
             raise ValueError(f"{len(self.step_ids)} lists of tokens for {len(self.steps)} steps")
         if self.step_logprobs and list(map(len, self.step_logprobs)) != list(map(len, self.step_ids)):

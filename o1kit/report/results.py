@@ -164,5 +164,5 @@ def read_results(path: Path) -> Results:
             tuple(Overlap(**one | {"examples": tuple(one["examples"])}) for one in data.get("overlaps", ())),
             data.get("reward", {}),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path}: cannot read the results: {error}. Run the recipe's evaluate stage again.") from error

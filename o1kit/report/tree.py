@@ -166,7 +166,7 @@ def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
             raise DataError(f"{path}: more than {MAX_BYTES >> 20} MiB. Write the trees one a line ({LINES}).")
         try:
             items = json.loads(path.read_bytes())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{path}: is not JSON: {error}. Run the stage that writes it again.") from error
         if not isinstance(items, list):
             raise DataError(f"{path}: holds no list of trees. Run the stage that writes it again.")

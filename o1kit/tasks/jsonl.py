@@ -65,6 +65,8 @@ class JsonlSource:
             raise DataError(f"{place}: not UTF-8 at byte {error.start + 1}. Save the file as UTF-8.") from error
         except json.JSONDecodeError as error:
             raise DataError(f"{place}:{error.colno}: not JSON: {error.msg}. Give one JSON object a line.") from error
+        except ValueError as error:  # a number of thousands of digits
+            raise DataError(f"{place}: not readable: {error}.") from error
         except RecursionError as error:
             raise DataError(f"{place}: nested too deeply.") from error
         if not isinstance(row, dict):
@@ -95,7 +97,15 @@ def _text(row: dict[str, Any], name: str, place: str) -> str:
     value = _field(row, name, place)
     if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
         raise DataError(f"{place}: field {name!r} must be a text or a number that is not empty, not {value!r:.60}.")
-    return str(value)
+    return _whole(str(value), name, place)
+
+
+def _whole(text: str, name: str, place: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{place}: field {name!r} holds half a character (a lone surrogate). Repair it.") from error
+    return text
 
 
 def _steps(row: dict[str, Any], name: str, place: str) -> list[str]:
@@ -104,4 +114,4 @@ def _steps(row: dict[str, Any], name: str, place: str) -> list[str]:
     lines = value.rpartition(MARK)[0 if MARK in value else 2].splitlines() if isinstance(value, str) else value
     if not isinstance(lines, list) or not all(isinstance(step, str) for step in lines):
         raise DataError(f"{place}: field {name!r} must be a text or a list of texts, not {value!r:.60}.")
-    return [step for step in lines if step.strip()]
+    return [_whole(step, name, place) for step in lines if step.strip()]

@@ -55,3 +55,41 @@ def test_contradictions_are_refused(section: dict[str, Any], message: str) -> No
 )
 def test_the_rest_is_taken(section: dict[str, Any]) -> None:
     assert load(**section).stages[-1].model_fields_set >= section.keys()
+
+
+def learned(split: str, measured: str, **section: Any) -> Any:
+    """A judge trained on labels of a split, measured on the labels of a stage."""
+    source = {"kind": "monte_carlo", "num_problems": 4}
+    stages = [
+        RECIPE["stages"][0],
+        {"kind": "labels", "name": "lab", "policy": "sft", "split": split, "source": source},
+        {"kind": "labels", "name": "other", "policy": "sft", "split": "heldout", "source": source},
+        {"kind": "prm", "name": "prm", "policy": "sft", "labels": {"kind": "stage", "stage": "lab"}},
+        {
+            "kind": "evaluate",
+            "name": "evaluate",
+            "policies": ["sft"],
+            "judge": "prm",
+            "searches": [BEST],
+            "labels": {"kind": "stage", "stage": measured},
+        }
+        | section,
+    ]
+    return recipe_from(parse(json.dumps(RECIPE | {"stages": stages}), "r"))
+
+
+def test_a_judge_may_be_measured_on_labels_it_was_not_trained_on() -> None:
+    assert learned("train", "other").stages[-1].labels.stage == "other"
+
+
+@pytest.mark.parametrize(
+    ("split", "measured", "section", "message"),
+    [
+        ("train", "lab", {}, "was trained on these labels"),
+        ("heldout", "other", {}, "stage 'lab' takes problems of 'heldout'"),
+        ("train", "other", {"judge": {"kind": "confidence"}}, "do not tell the likeliest tokens"),
+    ],
+)
+def test_what_was_learned_from_is_no_measure(split: str, measured: str, section: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        learned(split, measured, **section)

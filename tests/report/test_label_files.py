@@ -157,7 +157,8 @@ def test_trl_round_trip(rows: Any, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @st.composite
 def own_records(draw: Any) -> LabelRecord:
-    steps = draw(st.lists(st.text(max_size=9), min_size=1, max_size=4))
+    steps = draw(st.lists(st.text(min_size=1, max_size=9), min_size=1, max_size=4))
+    some = st.lists(st.integers(0, 99), min_size=1, max_size=3)
     label = st.none() | st.floats(0, 1)
     return LabelRecord(
         problem=draw(texts),
@@ -166,7 +167,7 @@ def own_records(draw: Any) -> LabelRecord:
         labels=[draw(label) for _ in steps],
         correct=draw(st.sampled_from([None, True, False])),
         prompt_ids=draw(ids),
-        step_ids=draw(st.sampled_from([[], [draw(ids) for _ in steps]])),
+        step_ids=draw(st.sampled_from([[], [draw(some) for _ in steps]])),
         tokens=draw(st.integers(0, 9)),
         provenance=Provenance(source=draw(texts), seed=draw(st.none() | st.integers(0, 2**62)), estimate="soft"),
     )

@@ -118,7 +118,11 @@ def test_a_killed_search_goes_on_to_the_same_files(stage: str, folders: tuple[Pa
     names = [whole / "small" / stage, killed / "small" / stage]
     if stage == "labels":
         first, second = (list(read_labels(folder / "labels.jsonl")) for folder in names)
-        assert_alike(second, first)
+        # Log-probabilities are kept to four digits, of which the last may depend on what was computed together.
+        silent = [[r.model_copy(update={"step_logprobs": []}) for r in part] for part in (second, first)]
+        assert_alike(*silent)
+        told = [[x for r in part for step in r.step_logprobs for x in step] for part in (second, first)]
+        assert told[0] == pytest.approx(told[1], abs=2e-4)
         assert len(first) > 200 and sum(r.tokens for r in first) == found["tokens_generated"]
     elif stage == "rollout":
         for name, read in (("trees.jsonl", read_trees), ("chains.jsonl", read_chains)):

@@ -108,6 +108,11 @@ def test_the_filter_on_both_architectures(machine: str, calls: dict[str, tuple[i
     def verdict(number: int, *arguments: int) -> int:
         return simulated(program, known.audit, number, *arguments)
 
+    for command in (8, 10, 15):  # F_SETOWN, F_SETSIG, F_SETOWN_EX: a pipe that sends signals to anyone
+        assert verdict(known.fcntl, 3, command) == 0x50000 | errno.EPERM
+    for command in (0, 1, 2, 3, 4, 1030, 1031):  # duplicates, flags, sizes of pipes
+        assert verdict(known.fcntl, 3, command) == 0x7FFF0000
+
     allow, fail = 0x7FFF0000, 0x00050000
     writing = (0, 0, os.O_WRONLY | os.O_CREAT)
     assert {verdict(number) for number in calls["allowed"]} == {allow}

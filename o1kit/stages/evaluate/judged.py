@@ -44,7 +44,12 @@ class JudgedChain(NamedTuple):
 
 
 def judge_metrics(
-    inputs: StageInputs, judge: StepReward, template: PromptTemplate, rows: Sequence[ResultRow], titles: Sequence[str]
+    inputs: StageInputs,
+    judge: StepReward,
+    template: PromptTemplate,
+    rows: Sequence[ResultRow],
+    titles: Sequence[str],
+    level: str = "step",
 ) -> dict[str, Any]:
     """All that is known of the judge; empty if the recipe asks for nothing that tells.
 
@@ -54,6 +59,8 @@ def judge_metrics(
         template: turns labelled text into tokens.
         rows: what was measured of the searches.
         titles: what each of the recipe's searches is called.
+        level: `outcome` for a judge of whole chains. It is measured at their ends only: its score of a finished chain
+            would tell of every step what came after it.
 
     Raises:
         DataError: the labels cannot be read, or there are none.
@@ -69,8 +76,13 @@ def judge_metrics(
         if not records:
             raise DataError(f"{path}: no step has a label. Give labelled chains.")
         chains = run_all(records, lambda _, record: judged(record, judge, template), label="judge on labelled chains")
+        if level == "outcome":
+            chains = [c._replace(labels=c.labels[-1:], scores=c.scores[-1:]) for c in chains]
+            chains = [c for c in chains if c.labels[0] is not None]
+            if not chains:
+                raise DataError(f"{path}: no chain has a label at its end, and the judge judges whole chains.")
         sources = sorted({record.provenance.source for record in records})
-        found |= {"labels": {"sha256": sha256_of(path), "sources": sources}, **label_metrics(chains)}
+        found |= {"labels": {"sha256": sha256_of(path), "sources": sources}, **label_metrics(chains, level)}
     return {"judge": judge_of(config), **found} if found else {}
 
 
@@ -105,8 +117,7 @@ def chain_of(record: LabelRecord, template: PromptTemplate) -> State:
     spelled = spell_record(template, record)
     actions = []
     for i, (text, ids) in enumerate(zip(record.steps, spelled.step_ids, strict=True)):
-        # Whether the last step ended the chain decides nothing here: a judge reads it at its last token.
-        last = i + 1 == len(record.steps) and record.correct is not None
+        last = i + 1 == len(record.steps) and ids[-1:] == (template.eos_id,)
         told = record.step_logprobs[i] if record.step_logprobs else []
         given = sum(1 for _ in takewhile(lambda x: x is None, told))
         logprobs = tuple(0.0 if x is None else x for x in told)
@@ -115,7 +126,7 @@ def chain_of(record: LabelRecord, template: PromptTemplate) -> State:
     return State(problem, spelled.prompt_ids or tuple(template.prompt(problem)), tuple(actions))
 
 
-def label_metrics(chains: Sequence[JudgedChain]) -> dict[str, Any]:
+def label_metrics(chains: Sequence[JudgedChain], level: str = "step") -> dict[str, Any]:
     """Accuracy, AUC, calibration and ProcessBench's F1 of a judge's step scores.
 
     Steps without a label are left out. AUC and F1 need both kinds of labels, and are left out where there is one only.
@@ -138,7 +149,7 @@ def label_metrics(chains: Sequence[JudgedChain]) -> dict[str, Any]:
     within = within_auc(scores, good, problems)
     if within.auc is not None:
         found |= {"auc_within_problem": within.auc, "problems_within": within.problems}
-    return found | _first_errors(chains)
+    return found | (_first_errors(chains) if level == "step" else {})
 
 
 def _first_errors(chains: Sequence[JudgedChain]) -> dict[str, Any]:

@@ -199,8 +199,9 @@ class EvaluateModule(L.LightningModule):
         judge = self.models.judge(self.config.judge, policy, self.config.policies[-1])
         if judge is not None:
             titles = [self.label(search) for search in self.config.searches]
+            level = getattr(judge, "level", "step")
             guarded_judge = self.tolerance.wrap(judge, "judge")
-            self.reward = judge_metrics(self.inputs, guarded_judge, policy.template, self.rows, titles)
+            self.reward = judge_metrics(self.inputs, guarded_judge, policy.template, self.rows, titles, level)
             self.tolerance.check(end=True)
 
     def configure_optimizers(self) -> None:

@@ -65,7 +65,7 @@ class SharedScores:
 
     def __init__(self, reward: StepReward) -> None:
         self.reward = reward
-        self._scores: dict[tuple[int, ...], asyncio.Future[tuple[float, ...]]] = {}
+        self._scores: dict[tuple[Any, ...], asyncio.Future[tuple[float, ...]]] = {}
 
     async def score(self, state: State) -> Score:
         """The score of a chain so far."""
@@ -73,7 +73,8 @@ class SharedScores:
 
     async def step_scores(self, state: State) -> tuple[float, ...]:
         """The score after each step."""
-        name = state.token_ids
+        # The same tokens may be cut into steps in several ways, and each has scores of its own.
+        name = (state.token_ids, tuple(len(action.completion.token_ids) for action in state.actions))
         if name not in self._scores:
             self._scores[name] = asyncio.get_running_loop().create_future()
             self._scores[name].set_result(await self.reward.step_scores(state))

@@ -137,6 +137,13 @@ class _Search:
 
     def imply(self) -> None:
         """Labels what needs no rollouts: every prefix of a right chain has reached the right answer."""
+        reached = {
+            r.prefix(k).token_ids for r in self.rollouts.values() if r.mark for k in range(1, len(r.state.actions))
+        }
+        for rollout in self.rollouts.values():
+            for k in rollout.labels:
+                if rollout.prefix(k).token_ids in reached:  # though all of its own completions failed
+                    rollout.labels[k] = 1.0
         known = {r.prefix(k).token_ids for r in self.rollouts.values() for k in r.labels}
         for rollout in self.rollouts.values():
             for k in range(1, (len(rollout.state.actions) - 1 if rollout.mark else rollout.right) + 1):

@@ -87,8 +87,10 @@ class ReadingConfig(Config):
 
     @model_validator(mode="after")
     def _labels_belong_to_tokens(self) -> Self:
-        if (self.by == "tokens") != bool(self.good and self.bad):
+        if (self.by == "tokens") != bool(self.good) or (self.by == "tokens") != bool(self.bad):
             raise ValueError("`good` and `bad` are needed with `by: tokens`, and only there")
+        if self.good and self.good == self.bad:
+            raise ValueError("`good` and `bad` must be different tokens")
         return self
 
 

@@ -37,7 +37,8 @@ CLOSE_ENOUGH = Fraction(1, 10**6)
 """Share by which a decimal may differ from a fraction whose expansion does not end."""
 _LETTER = re.compile(r"\(?([A-J])\)?\.?")
 _CHOICE = re.compile(
-    r"(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)?\s*(?:is\s*)?[:(\[\s]*([A-Ja-j])[)\]]*(?:[\s.,:)].*)?",
+    r"(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)?\s*(?:is\s*)?"
+    r"[:(\[\s]*([A-Ja-j])(?:[)\]]+(?:[\s.,:)].*)?|\s*[.,:](?:\s.*)?|\s*)",
     re.DOTALL | re.IGNORECASE,
 )
 _ANOTHER = re.compile(r"[)\]\s.]*(?:,|/|&|or\b|and\b)\s*(?:or\b|and\b)?\s*\(?[A-J]\b")

@@ -91,6 +91,7 @@ def first_statement(text: str) -> str:
 def tidy(text: str) -> str:
     """A text without LaTeX's spaces and text commands, currencies, bold print and typographic variants."""
     text = _SPACES.sub(lambda m: "" if m.group() in (r"\,", r"\!", "\u202f", "\u2009") else " ", text)
+    text = re.sub(r"[^\S\r\n]{2,}", " ", text)  # runs of blanks would cost the patterns the cube of their length
     text = text.replace("−", "-").replace("–", "-").replace("⁄", "/")
     for sign, plain in _VULGAR.items():
         text = text.replace(sign, f" {plain}")

@@ -23,6 +23,8 @@ _ALLOW, _FAIL, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _NUMBER, _ARCHITECTURE = 0, 4
 _WRITES = 0o3 | 0o100 | 0o1000 | 0o20000000
 """Flags of open: write only, read and write, create, truncate, temporary file."""
+_SENDS_SIGNALS = 0x8
+"""The bit of F_SETOWN, F_SETSIG and F_SETOWN_EX, by which a pipe sends any signal to anyone."""
 _NEW_FROM = 424
 """From here on numbers are the same everywhere: io_uring, clone3, mounts, pidfd, openat2, ..."""
 _NEW_ALLOWED = (436, 439)
@@ -48,6 +50,10 @@ shmget:29:194 semget:64:190 msgget:68:186 mq_open:240:180 memfd_create:319:279 b
 perf_event_open:298:241 userfaultfd:323:282 add_key:248:217 request_key:249:218 keyctl:250:219
 setrlimit:160:164 name_to_handle_at:303: open_by_handle_at:304: io_setup:206:0 io_submit:209:2 quotactl:179:60
 acct:163:89 settimeofday:164:170 clock_settime:227:112
+prctl:157:167 shmat:30:196 shmctl:31:195 semctl:66:191 semop:65:193 semtimedop:220:192
+msgctl:71:187 msgsnd:69:189 msgrcv:70:188 mq_unlink:241:181 setpriority:141:140
+sched_setaffinity:203:122 sched_setscheduler:144:119 sched_setparam:142:118
+sched_setattr:314:274 ioprio_set:251:30 sync:162:81 syncfs:306:267
 """
 """Name, number on x86_64 and number on aarch64 (none where it does not exist), from their unistd.h."""
 
@@ -60,6 +66,7 @@ class Calls(NamedTuple):
     open: int | None
     prlimit64: int
     ioctl: int
+    fcntl: int
     denied: tuple[int, ...]
 
 
@@ -68,8 +75,8 @@ def _denied(column: int) -> tuple[int, ...]:
     return tuple(int(number) for number in numbers if number)
 
 
-_X86_64 = Calls(audit=0xC000003E, openat=257, open=2, prlimit64=302, ioctl=16, denied=_denied(1))
-_AARCH64 = Calls(audit=0xC00000B7, openat=56, open=None, prlimit64=261, ioctl=29, denied=_denied(2))
+_X86_64 = Calls(audit=0xC000003E, openat=257, open=2, prlimit64=302, ioctl=16, fcntl=72, denied=_denied(1))
+_AARCH64 = Calls(audit=0xC00000B7, openat=56, open=None, prlimit64=261, ioctl=29, fcntl=25, denied=_denied(2))
 KNOWN = {"x86_64": _X86_64, "aarch64": _AARCH64}
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -101,6 +108,7 @@ def bpf(calls: Calls) -> bytes:
         (calls.openat, 2, 0, _WRITES),
         (calls.prlimit64, 2, 0, 0xFFFFFFFF),
         (calls.prlimit64, 2, 4, 0xFFFFFFFF),
+        (calls.fcntl, 1, 0, _SENDS_SIGNALS),
     ]
     conditions += [(calls.open, 1, 0, _WRITES)] if calls.open is not None else []
     for number, argument, half, bits in conditions:

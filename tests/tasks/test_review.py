@@ -1,0 +1,74 @@
+"""What a fresh pair of eyes found in graders and readers: each of these was wrong once."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from o1kit.artifacts import fingerprint_of, write_atomic
+from o1kit.errors import DataError, EnvironmentFailure
+from o1kit.report.label_files import import_labels
+from o1kit.report.results import read_results
+from o1kit.report.tree import read_trees
+from o1kit.tasks.config import JsonlConfig
+from o1kit.tasks.graders.mathematics import _CHOICE
+from o1kit.tasks.graders.numbers import find_number
+from o1kit.tasks.jsonl import JsonlSource
+
+
+@pytest.mark.parametrize(
+    "row", ['{"question": "a", "answer": ' + "1" * 5000 + "}", '{"question": "a\\ud800", "answer": "1"}']
+)
+def test_numbers_without_end_and_half_characters_are_named(row: str, tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text(row)
+    with pytest.raises(DataError, match=r"x\.jsonl:1"):
+        JsonlSource(JsonlConfig(kind="jsonl", path="x.jsonl"), tmp_path).check()
+
+
+def test_labels_with_half_a_character_are_no_json(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text(json.dumps({"problem": "p\ud800"}))
+    with pytest.raises(DataError, match=r"x\.jsonl:1: is not JSON"):
+        list(import_labels(tmp_path / "x.jsonl", "o1kit"))
+
+
+@pytest.mark.parametrize("read", [lambda path: list(read_trees(path)), read_results])
+def test_nesting_without_end_is_an_error(read: object, tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(DataError, match="deep"):
+        read(tmp_path / "deep.json")  # type: ignore[operator]
+
+
+def test_a_device_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(EnvironmentFailure, match="no regular file"):
+        write_atomic(pipe, "x")
+    assert pipe.is_fifo()
+
+
+def test_a_page_of_blanks_is_searched_at_once() -> None:
+    begun = time.process_time()
+    assert find_number("a" + " " * 1997 + "b") is None
+    assert time.process_time() - begun < 2, "it took seven seconds"
+
+
+@pytest.mark.parametrize("answer", ["a number", "A good answer is 7", "I do not know"])
+def test_an_article_is_no_choice(answer: str) -> None:
+    assert _CHOICE.fullmatch(answer) is None
+
+
+@pytest.mark.parametrize("answer", ["B", "(B) 12", "B. 12", "option B", "The correct answer is B."])
+def test_a_choice_is_one(answer: str) -> None:
+    found = _CHOICE.fullmatch(answer)
+    assert found is not None and found.group(1) == "B"
+
+
+def test_weights_that_changed_in_place_have_another_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"12")
+    before = fingerprint_of(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"13")
+    assert fingerprint_of(tmp_path) != before
