@@ -156,6 +156,7 @@ def _schema(options: argparse.Namespace) -> int:
 
 
 def _trees(options: argparse.Namespace) -> int:
+    from o1kit.functional.printable import printable
     from o1kit.report.tree import LINES, read_trees, render_tree, tree_file
 
     path = tree_file(options.path) or options.path / LINES if options.path.is_dir() else options.path
@@ -163,12 +164,12 @@ def _trees(options: argparse.Namespace) -> int:
     for tree in read_trees(path):
         if options.problem in (None, tree.problem.id):
             found += 1
-            print(f"{tree.problem.id}: {' '.join(tree.problem.prompt.split())}")
-            print(f"{tree.policy}, {tree.search.title}: {', '.join(str(answer) for answer in tree.answers)}")
-            print(f"{render_tree(tree.nodes)}\n")
+            print(printable(f"{tree.problem.id}: {' '.join(tree.problem.prompt.split())}"))
+            print(printable(f"{tree.policy}, {tree.search.title}: {', '.join(str(a) for a in tree.answers)}"))
+            print(printable(f"{render_tree(tree.nodes)}\n"))
     if not found:
         of = f" of problem {options.problem!r}" if options.problem else ""
-        raise DataError(f"{path}: there is no tree{of}. Look into the file for what there is.")
+        raise DataError(f"{path}: there is no tree{of}: an evaluation keeps those of searches that grow one.")
     return 0
 
 

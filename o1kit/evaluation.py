@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from o1kit.errors import DataError
+
 if TYPE_CHECKING:
     from o1kit.report.results import Results
     from o1kit.rescoring import Rescored
@@ -60,6 +62,7 @@ def _eval(options: argparse.Namespace) -> int:
     from o1kit.recipe.loader import recipe_from
     from o1kit.recipe.source import parse
 
+    _check_model(Path(options.model))
     folder: Path = options.out or Path("runs") / f"eval-{Path(options.model).resolve().name}"
     wanted = Wanted(
         options.model,
@@ -81,6 +84,20 @@ def _eval(options: argparse.Namespace) -> int:
     run_plan(plan, recipe_directory=folder, runs_dir=folder.resolve().parent, plain=options.plain)
     print(f"the same again: o1kit run {path} --runs-dir {folder.parent}")
     return 0
+
+
+def _check_model(path: Path) -> None:
+    """Raises a DataError for a folder that holds no policy; a hub id that is no folder is left to the loader."""
+    if not path.is_dir():
+        return
+    if (path / "reward.json").is_file():
+        raise DataError(
+            f"{path}: holds a reward model, which answers nothing. Name it with --judge, and a policy here."
+        )
+    if not (path / "config.json").is_file() or "model_type" not in (path / "config.json").read_text(errors="replace"):
+        inside = next((f.parent for f in sorted(path.glob("*/model.safetensors"))), None)
+        hint = f"Name a stage's folder, such as {inside}." if inside is not None else "Name a stage's folder."
+        raise DataError(f"{path}: holds no model. {hint}")
 
 
 def _score(options: argparse.Namespace) -> int:

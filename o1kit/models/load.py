@@ -70,7 +70,7 @@ def load_tokenizer(source: str | Path, context_length: int | None = None) -> Tok
     Raises:
         EnvironmentFailure: they cannot be read.
     """
-    options: dict[str, Any] = {"trust_remote_code": False}
+    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
     packed = sorted(Path(source).glob("*.gguf")) if Path(source).is_dir() else []
     if len(packed) == 1 and not (Path(source) / "config.json").is_file():
         options["gguf_file"] = packed[0].name
@@ -91,9 +91,9 @@ def load_directory(
 ) -> tuple[LanguageModel, Any]:
     """The model and tokenizer of a Hugging Face folder or hub id, and its scalar head or label tokens."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(source), trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(str(source), trust_remote_code=False, local_files_only=True)
         lm = AutoModelForCausalLM.from_pretrained(
-            str(source), dtype=dtype, trust_remote_code=False, use_safetensors=True
+            str(source), dtype=dtype, trust_remote_code=False, use_safetensors=True, local_files_only=True
         )
     except (OSError, ValueError) as error:
         raise EnvironmentFailure(

@@ -46,18 +46,21 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def _convert(options: argparse.Namespace) -> int:
     from o1kit.report.label_counts import Counts
     from o1kit.report.label_files import export_labels, import_labels
+    from o1kit.report.labels import LABELS
 
     threshold = options.threshold
     if threshold is not None and (options.to != "trl" or not 0 <= threshold <= 1):
         raise DataError("--threshold is a number from 0 to 1, and for --to trl only. Change or leave it out.")
     counts = Counts()
-    records = (counts.add(r) for r in import_labels(options.input, options.source, _options(options)))
+    path = options.input / LABELS if options.input.is_dir() else options.input
+    records = (counts.add(r) for r in import_labels(path, options.source, _options(options)))
     written = export_labels(options.output, records, options.to, threshold)
     print(f"{counts.text}\n{options.output}: {written} rows")
     return 0
 
 
 def _show(options: argparse.Namespace) -> int:
+    from o1kit.functional.printable import printable
     from o1kit.report.label_counts import Counts, rendered
     from o1kit.report.label_files import import_labels
     from o1kit.report.labels import LABELS
@@ -68,7 +71,7 @@ def _show(options: argparse.Namespace) -> int:
         counts.add(record)
         if len(shown) < options.first:
             shown.append(rendered(record))
-    print("\n\n".join([counts.text, *shown]))
+    print(printable("\n\n".join([counts.text, *shown])))
     return 0
 
 
