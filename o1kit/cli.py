@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from o1kit.plan import Plan
 
+# No network unless the user asks: with HF_HUB_OFFLINE=0 models are looked for on the hub too.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
 EXIT_CODES = "exit codes: 2 recipe, 3 environment, 4 data, 5 diverged, 6 resources or rewards, 130 interrupted"
 
 
