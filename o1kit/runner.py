@@ -194,7 +194,8 @@ class _Run:
 
     def _folders(self, stage: PlannedStage) -> dict[str, str]:
         """Hashes of the folders of weights from outside the run: retrained in place, they are others."""
-        model, judge = getattr(self.plan.recipe.model, "source", None), getattr(stage.config, "judge_folder", None)
+        model = getattr(getattr(self.plan.recipe, "model", None), "source", None)
+        judge = getattr(stage.config, "judge_folder", None)
         folders = {model: Path(model)} if model is not None else {}
         folders |= {judge: self.recipe_directory / judge} if judge is not None else {}
         return {name: fingerprint_of(folder) for name, folder in folders.items() if folder.is_dir()}

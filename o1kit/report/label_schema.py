@@ -61,7 +61,8 @@ class LabelRecord(Config):
     def _one_label_a_step(self) -> Self:
         if len(self.labels) != len(self.steps):
             raise ValueError(f"{len(self.labels)} labels for {len(self.steps)} steps")
-        if not all(self.steps) or not all(self.step_ids):
+        # Sampled steps may have no text but for end-of-text; one without tokens could be read nowhere of its own.
+        if not all(self.step_ids or self.steps):
             raise ValueError("a step is empty: join it with the one before it")
         if self.step_ids and len(self.step_ids) != len(self.steps):
             raise ValueError(f"{len(self.step_ids)} lists of tokens for {len(self.steps)} steps")
