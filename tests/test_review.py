@@ -93,6 +93,7 @@ def test_a_folder_without_a_policy_is_not_evaluated(
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_here_is_not_looked_for_on_the_network(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "o1kit", "eval", "nobody/nothing-of-this-name", "--tasks", "chain_sum"]
     more = ["--num-problems", "2", "--out", str(tmp_path / "out"), "--plain"]

@@ -14,6 +14,8 @@ from o1kit.errors import EnvironmentFailure
 from o1kit.rewards.pool import Job, ScoringPool
 from o1kit.types import GroundTruth
 
+pytestmark = pytest.mark.slow
+
 TRUTH = GroundTruth("planted/0", "right")
 
 

@@ -61,6 +61,7 @@ def test_the_generators_own_answers_are_right_and_no_answer_is_told_apart(suite:
     ]
 
 
+@pytest.mark.slow
 def test_hostile_answers_end_in_a_typed_outcome_within_the_limit(suite: Suite, pool: ScoringPool) -> None:
     verifier = Verifier(suite, pool, max_failures=1.0)
     pairs = [(suite.truth(p), answer) for p in suite.problems("heldout")[: len(GENERATORS)] for answer in HOSTILE]

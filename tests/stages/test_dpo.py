@@ -19,6 +19,8 @@ from o1kit.stages.dpo.data import Pair, Row, collate, read_logprobs
 from tests.small import RECIPE, built, small
 from tests.tiny import tiny
 
+pytestmark = pytest.mark.slow
+
 FROM = Provenance(source="test")
 FOUND: dict[str, torch.Tensor] = {}
 """Weights that options are compared with."""

@@ -18,6 +18,8 @@ from tests.alike import assert_alike
 from tests.stages.planted_answers import shared_pool
 from tests.tiny import tiny
 
+pytestmark = pytest.mark.slow
+
 WORDS = ["--search", "greedy", "--search", "best_of_n:num_samples=3,select=best", "--search", "sample:3", "--plain"]
 
 

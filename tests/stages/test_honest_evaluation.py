@@ -36,6 +36,8 @@ from tests.stages.planted_answers import (
     evaluate,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:

@@ -21,6 +21,8 @@ from o1kit.stages.searching import run_all
 from tests.small import LETTERS, RECIPE, built, small
 from tests.tiny import tiny
 
+pytestmark = pytest.mark.slow
+
 ASKED = {"reply": {"kind": "labels", "good": "a", "bad": "b", "alternatives": 100}, "rubric": "{problem}{chain}"}
 PRINCIPLED = {
     "model": "big",

@@ -29,6 +29,8 @@ from o1kit.stages.prm.examples import Example
 from o1kit.stages.prm.measure import Read, cross_calibrated
 from tests.small import RECIPE, built, small
 
+pytestmark = pytest.mark.slow
+
 FROM = Provenance(source="test")
 QUESTION = comparison_prompt("|", "|", "|").split("|")
 TOKENS = {"by": "tokens", "good": "+", "bad": "-"}
