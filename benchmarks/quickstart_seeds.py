@@ -21,11 +21,11 @@ ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "recipes" / "quickstart.yaml"
 
 
-def run(seed: int, runs: Path, changes: Sequence[str]) -> Path:
-    """The run's folder."""
-    name = f"quickstart-seed-{seed}"
+def run(seed: int, runs: Path, changes: Sequence[str], recipe: Path = RECIPE) -> Path:
+    """The folder of a recipe's run with a seed, which is made if it is not there."""
+    name = f"{recipe.stem}-seed-{seed}"
     sets = [f"--set={text}" for text in (f"seed={seed}", f"name={name}", *changes)]
-    command = [sys.executable, "-m", "o1kit", "run", str(RECIPE), "--runs-dir", str(runs), *sets]
+    command = [sys.executable, "-m", "o1kit", "run", str(recipe), "--runs-dir", str(runs), *sets]
     subprocess.run(command, check=True)
     return runs / name
 

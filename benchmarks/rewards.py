@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.quickstart_seeds import ROOT, show, shown
+from benchmarks.quickstart_seeds import ROOT, run, show, shown
 from o1kit.functional.significance import paired
 from o1kit.functional.statistics import bootstrap_interval
 from o1kit.report.outputs import read_outputs
@@ -36,15 +34,6 @@ FIGURES = {
 }
 Marks = dict[tuple[str, str, str], list[float]]
 """By reward model, search and split: each problem's mark."""
-
-
-def run(seed: int, runs: Path, changes: Sequence[str]) -> Path:
-    """The run's folder."""
-    name = f"rewards-seed-{seed}"
-    sets = [f"--set={text}" for text in (f"seed={seed}", f"name={name}", *changes)]
-    command = [sys.executable, "-m", "o1kit", "run", str(RECIPE), "--runs-dir", str(runs), *sets]
-    subprocess.run(command, check=True)
-    return runs / name
 
 
 def model_rows(folders: Sequence[Path]) -> list[list[str]]:
@@ -93,7 +82,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="changes", metavar="KEY.PATH=VALUE")
     parser.add_argument("--markdown", action="store_true")
     options = parser.parse_args()
-    folders = [run(seed, options.runs_dir, options.changes) for seed in options.seeds]
+    folders = [run(seed, options.runs_dir, options.changes, RECIPE) for seed in options.seeds]
     print(f"\nreward models on labelled chains kept out of training, seeds {', '.join(map(str, options.seeds))}")
     show(model_rows(folders), options.markdown)
     marks = marks_of(folders)

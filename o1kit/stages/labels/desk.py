@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from o1kit.protocols import Policy, Reward
 from o1kit.report.label_schema import LabelRecord, Provenance
+from o1kit.stages.labels.config import SampledSource
 from o1kit.types import Problem, State
 
 
@@ -21,6 +22,17 @@ class Desk:
     seed: int
     fingerprint: str = ""
     """Of the policy's stage."""
+
+    def provenance(self, config: SampledSource) -> Provenance:
+        """What labels that are sampled here say of where they come from."""
+        return Provenance(
+            source=config.kind,
+            policy=self.fingerprint,
+            completions=config.completions,
+            temperature=config.temperature,
+            estimate=config.estimate,
+            seed=self.seed,
+        )
 
     async def mark(self, state: State) -> float:
         """1 for a right answer, else 0."""

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 
 from o1kit.functional.keys import derive
-from o1kit.report.label_schema import LabelRecord, Provenance
+from o1kit.report.label_schema import LabelRecord
 from o1kit.stages.labels.config import MonteCarloLabelsConfig
 from o1kit.stages.labels.desk import Desk, end_record, record_of
 from o1kit.types import Problem, State
@@ -22,14 +22,7 @@ class MonteCarlo:
     def __init__(self, config: MonteCarloLabelsConfig, desk: Desk) -> None:
         self.config, self.desk = config, desk
         self.stats: Counter[str] = Counter()
-        self.provenance = Provenance(
-            source=config.kind,
-            policy=desk.fingerprint,
-            completions=config.completions,
-            temperature=config.temperature,
-            estimate=config.estimate,
-            seed=desk.seed,
-        )
+        self.provenance = desk.provenance(config)
 
     async def label(self, index: int, problem: Problem) -> list[LabelRecord]:
         """The problem's chains, each followed by the completions of its prefixes."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from o1kit.functional.keys import derive
 from o1kit.functional.omega import omega_q, omega_u
-from o1kit.report.label_schema import LabelRecord, Provenance
+from o1kit.report.label_schema import LabelRecord
 from o1kit.stages.labels.config import OmegaLabelsConfig
 from o1kit.stages.labels.desk import Desk, record_of
 from o1kit.types import Problem, State
@@ -20,14 +20,7 @@ class Omega:
     def __init__(self, config: OmegaLabelsConfig, desk: Desk) -> None:
         self.config, self.desk = config, desk
         self.stats: Counter[str] = Counter(mixed=0, searches=0, probes=0)
-        self.provenance = Provenance(
-            source=config.kind,
-            policy=desk.fingerprint,
-            completions=config.completions,
-            temperature=config.temperature,
-            estimate=config.estimate,
-            seed=desk.seed,
-        )
+        self.provenance = desk.provenance(config)
 
     async def label(self, index: int, problem: Problem) -> list[LabelRecord]:
         """The problem's rollouts: the verdict at the end of each, and labels where a search has tried prefixes.
