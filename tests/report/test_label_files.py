@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from o1kit.cli import main
+from o1kit.cli.labels import Format
 from o1kit.errors import DataError
-from o1kit.report.label_commands import FORMATS
 from o1kit.report.label_counts import Counts, rendered
 from o1kit.report.label_files import export_labels, import_labels
 from o1kit.report.label_formats import READERS, Options, math_shepherd, openr, prm800k, to_trl, trl
@@ -325,9 +325,9 @@ def test_the_schemas_in_the_docs_are_those_of_the_code(name: str, model: Any) ->
 
 def test_the_docs_name_every_field_and_format() -> None:
     text = (DOCS / "labels.md").read_text()
-    fields = {*LabelRecord.model_fields, *PairRecord.model_fields, *Provenance.model_fields, *FORMATS}
+    fields = {*LabelRecord.model_fields, *PairRecord.model_fields, *Provenance.model_fields, *get_args(Format)}
     assert not [name for name in fields if f"`{name}`" not in text]
 
 
 def test_the_commands_know_all_formats() -> None:
-    assert tuple(READERS) == FORMATS
+    assert tuple(READERS) == get_args(Format)

@@ -1,0 +1,36 @@
+"""The command line. A command is a function in one of these modules; it imports what it needs when it runs.
+
+Only commands that train, evaluate or grade load torch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from o1kit.errors import O1kitError
+
+# No network unless the user asks: with HF_HUB_OFFLINE=0 models are looked for on the hub too.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the exit code."""
+    from o1kit.cli.app import invoke
+
+    try:
+        code = invoke(sys.argv[1:] if arguments is None else list(arguments))
+        sys.stdout.flush()
+        return code
+    except O1kitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on from the last checkpoint", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

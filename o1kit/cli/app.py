@@ -1,0 +1,77 @@
+"""All commands under one name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from typer.exceptions import Abort, Exit, TyperException
+
+from o1kit.cli import labels, look, measure, run
+
+EXIT_CODES = "exit codes: 2 recipe or usage, 3 environment, 4 data, 5 diverged, 6 resources or rewards, 130 interrupted"
+
+app = typer.Typer(
+    name="o1kit",
+    help="One recipe runs a whole o1 stack: long chains of thought, process rewards, search, PPO.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RECIPES, MEASURING, LOOKING, MACHINE = "Recipes and runs", "Measuring", "Looking", "Plugins and files"
+
+
+def _add(panel: str, command: Callable[..., Any], name: str | None = None) -> None:
+    app.command(name, rich_help_panel=panel)(command)
+
+
+_add(RECIPES, run.run)
+_add(RECIPES, run.validate)
+_add(RECIPES, run.plan)
+_add(MEASURING, measure.evaluate, "eval")
+_add(MEASURING, measure.score)
+_add(MEASURING, measure.compare)
+_add(LOOKING, look.trees)
+app.add_typer(labels.app, name="labels", rich_help_panel=LOOKING)
+_add(MACHINE, look.schema)
+_add(MACHINE, look.plugins)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"o1kit {version('o1kit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+def invoke(arguments: list[str]) -> int:
+    """Runs one command; what is wrong with the words themselves is told here."""
+    try:
+        code = typer.main.get_command(app).main(arguments, prog_name="o1kit", standalone_mode=False)
+    except TyperException as error:
+        _tell(error)
+        return error.exit_code
+    except Exit as ending:
+        return ending.exit_code
+    except Abort:
+        raise KeyboardInterrupt from None
+    return code if isinstance(code, int) else 0
+
+
+def _tell(error: Any) -> None:
+    from typer import rich_utils
+
+    rich_utils.rich_format_error(error)

@@ -1,0 +1,65 @@
+"""`o1kit trees | schema | plugins`: what there is to see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from o1kit.errors import DataError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Schema = Literal["recipe", "trees", "chains", "labels", "pairs", "outputs"]
+
+
+def schema(file: Annotated[Schema, typer.Argument(help="Which file the schema is of.")] = "recipe") -> None:
+    """Print the JSON Schema of a file, with every field's documentation."""
+    from o1kit.recipe.schema import Recipe
+    from o1kit.report.label_schema import LabelRecord, PairRecord
+    from o1kit.report.output_schema import OutputFile
+    from o1kit.report.tree import json_schema
+    from o1kit.report.tree_schema import ChainRecord, TreeRecord
+
+    files: dict[Schema, type[BaseModel]] = {
+        "recipe": Recipe,
+        "trees": TreeRecord,
+        "chains": ChainRecord,
+        "labels": LabelRecord,
+        "pairs": PairRecord,
+        "outputs": OutputFile,
+    }
+    print(json_schema(files[file]), end="")
+
+
+def trees(
+    path: Annotated[Path, typer.Argument(help="Folder of an evaluate or rollout stage, or a file of trees.")],
+    problem: Annotated[str | None, typer.Option(metavar="ID", help="The trees of this problem only.")] = None,
+) -> None:
+    """Show the search trees of a stage's folder or of a file."""
+    from o1kit.functional.printable import printable
+    from o1kit.report.tree import LINES, read_trees, render_tree, tree_file
+
+    file = tree_file(path) or path / LINES if path.is_dir() else path
+    found = 0
+    for tree in read_trees(file):
+        if problem in (None, tree.problem.id):
+            found += 1
+            print(printable(f"{tree.problem.id}: {' '.join(tree.problem.prompt.split())}"))
+            print(printable(f"{tree.policy}, {tree.search.title}: {', '.join(str(a) for a in tree.answers)}"))
+            print(printable(f"{render_tree(tree.nodes)}\n"))
+    if not found:
+        of = f" of problem {problem!r}" if problem else ""
+        raise DataError(f"{file}: there is no tree{of}: an evaluation keeps those of searches that grow one.")
+
+
+def plugins() -> None:
+    """List all kinds that recipes can name, built-in and installed."""
+    from o1kit.registry import BUILTIN, names, origin
+
+    for group in BUILTIN:
+        print(f"{group}:")
+        for name in names(group):
+            print(f"  {name:<18} {origin(group, name)}")
