@@ -23,6 +23,7 @@ LEVELS = [
     {"report"},
     {"tracking"},
     {"artifacts"},
+    {"plugin"},
     {"config", "cpu"},
     {"registry", "protocols", "functional"},
     {"ledger"},
