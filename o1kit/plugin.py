@@ -1,10 +1,13 @@
 """What a plugin gives: the recipe section of a kind, what makes it, and the API version it was written for.
 
-    # pyproject.toml                                   # my_package/__init__.py
-    [project.entry-points."o1kit.searches"]            plugin = Plugin(api=1, config=MyConfig, factory="my_package.search:MySearch")
+    # pyproject.toml
+    [project.entry-points."o1kit.searches"]
     my_kind = "my_package:plugin"
 
-The module of `config` is imported when a recipe names the kind, that of `factory` when it runs: keep torch out of the first.
+    # my_package/__init__.py
+    plugin = Plugin(api=1, config=MyConfig, factory="my_package.search:MySearch")
+
+The module of `config` is imported when a recipe names the kind, that of `factory` when it runs: no torch in the first.
 """
 
 from __future__ import annotations
