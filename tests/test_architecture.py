@@ -15,6 +15,7 @@ LEVELS = [
     {"runner", "rescoring"},
     {"plan", "trainer"},
     {"checkpoints"},
+    {"explain"},
     {"recipe"},
     {"stages"},
     {"rewards"},

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from o1kit.cli.options import Json, RecipeFile, Sets
+from o1kit.cli.options import Json, Overlays, RecipeFile, Sets
 from o1kit.errors import RecipeError
 
 
 def explain(
     recipe: RecipeFile,
     sets: Sets,
+    overlays: Overlays,
     path: Annotated[
         str,
         typer.Argument(metavar="[PATH]", help="Value or section, such as stages.ppo.loss; nothing for an overview."),
@@ -33,7 +34,7 @@ def explain(
 
     if full and (diff is not None or path):
         raise RecipeError("--full shows a whole recipe: leave out the path and --diff.")
-    found = resolve(recipe, sets)
+    found = resolve(recipe, sets, overlays)
     if diff is not None:
         other = differences(found, resolve(diff), path)
         if json:

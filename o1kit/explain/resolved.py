@@ -67,17 +67,12 @@ class Resolved:
         """Where a value was written. What a short form stands for was written where the short form is."""
         data = self.source.data
         for end, part in enumerate(path):
-            if isinstance(data, dict):
-                if part not in data:
-                    return DEFAULT
-                data = data[part]
-            elif isinstance(data, list) and isinstance(part, int):
-                if part >= len(data):
-                    return DEFAULT
-                data = data[part]
-            else:
-                return self.source.place(path[:end])
-        return self.source.place(path)
+            if not isinstance(data, dict | list):
+                return self.source.nearest(path[:end])
+            if part not in (data if isinstance(data, dict) else range(len(data))):
+                return DEFAULT
+            data = data[part]  # type: ignore[index]
+        return self.source.nearest(path)
 
     def find(self, text: str) -> Entry:
         """The value at `stages.sft.steps` or `stages[0].steps`.
@@ -156,8 +151,17 @@ def resolve(path: FilePath, overrides: Sequence[str] = (), overlays: Sequence[Fi
     from o1kit.recipe.schema import Recipe
 
     loaded = load(path, overrides, overlays)
-    data = loaded.recipe.model_dump(mode="json")
+    data = _without_secrets(loaded.recipe.model_dump(mode="json"), loaded.source.data)
     return Resolved(str(path), data, loaded.source, Schema(Recipe.model_json_schema()), loaded.files)
+
+
+def _without_secrets(value: Any, written: Any) -> Any:
+    """The value with what comes from the environment as it is written: `${env:NAME}`."""
+    if isinstance(value, dict) and isinstance(written, dict):
+        return {key: _without_secrets(inner, written.get(key)) for key, inner in value.items()}
+    if isinstance(value, list) and isinstance(written, list) and len(value) == len(written):
+        return [_without_secrets(inner, other) for inner, other in zip(value, written, strict=True)]
+    return written if isinstance(written, str) and "${env:" in written else value
 
 
 def documentation(entry: Entry) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from o1kit.explain.resolved import Entry, Resolved, brief, documentation
 from o1kit.explain.schema import first_line
-from o1kit.explain.written import flow
+from o1kit.explain.written import flow, nested
 from o1kit.functional.printable import printable
 
 WIDTH = 40
@@ -47,7 +47,7 @@ def lines(recipe: Resolved, entry: Entry) -> list[str]:
     if not entry.path:
         return _overview(recipe, entry)
     data = told(recipe, entry)
-    container = isinstance(entry.value, dict | list) and entry.value
+    container = nested(entry.value)
     head = f"{data['path']}: {_kind(entry.value)}" if container else f"{data['path']} = {flow(entry.value)}"
     found = [head]
     if entry.unset:

@@ -11,8 +11,8 @@ from o1kit.explain.resolved import Entry, Resolved
 from o1kit.functional.printable import printable
 from o1kit.recipe.source import scalar
 
-_PLAIN = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9_./ %-]*(?<! )")
-"""Words that need no quotes, as long as they are not read as something else."""
+_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./ %-]*(?<! )")
+"""Words that need no quotes, as long as they are not read as something else; numbers and dates are no words."""
 _NEVER = {"yes", "no", "on", "off", "y", "n"}
 """Words to YAML 1.2, and switches to older readers."""
 FLOW = 60
@@ -44,7 +44,7 @@ def _section(recipe: Resolved, entry: Entry, depth: int) -> Iterator[tuple[str, 
     for inner in recipe.children(entry):
         part = inner.path[-1]
         lead = f"{pad}- " if isinstance(part, int) else f"{pad}{flow(part)}:"
-        if not _nested(inner.value):
+        if not nested(inner.value):
             yield (lead if lead.endswith(" ") else lead + " ") + flow(inner.value), inner.origin
             continue
         rows = list(_section(recipe, inner, depth + 1))
@@ -57,7 +57,7 @@ def _section(recipe: Resolved, entry: Entry, depth: int) -> Iterator[tuple[str, 
             yield from rows
 
 
-def _nested(value: Any) -> bool:
+def nested(value: Any) -> bool:
     """Whether a value needs lines of its own."""
     if isinstance(value, dict):
         return bool(value)
