@@ -79,11 +79,10 @@ def _compare(a: Resolved, b: Resolved, left: Entry | None, right: Entry | None) 
         yield from _compare(a, b, inner, outer)
     if isinstance(left.value, list) and _order(mine, theirs) != _order(theirs, mine):
         path = a.spell(left.path)
-        one, two = list(mine), list(theirs)
         yield Difference(
             f"{path} (order)",
-            Entry(left.path, one, left.origin, {}),
-            Entry(right.path, two, right.origin, {}),
+            Entry(left.path, list(mine), left.origin, {}),
+            Entry(right.path, list(theirs), right.origin, {}),
         )
 
 

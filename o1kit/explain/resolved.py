@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -133,13 +134,22 @@ class Resolved:
 
     def spell(self, path: Path) -> str:
         """A path as `find` reads it, entries by name where they have one: `stages.sft.steps`."""
-        text, data = "", self.data
+        text = ""
+        data: Any = self.data
         for part in path:
-            inner: Any = data[part] if isinstance(data, list) or part in data else None  # type: ignore[index]
-            name = inner.get("name") if isinstance(part, int) and isinstance(inner, dict) else None
+            known = part in data if isinstance(data, dict) else isinstance(data, list)
+            data = data[part] if known else {}
+            name = data.get("name") if isinstance(part, int) and isinstance(data, dict) else None
             text += f".{name or part}" if name or isinstance(part, str) else f"[{part}]"
-            data = inner if inner is not None else {}
         return text.lstrip(".")
+
+
+@cache
+def _schema() -> Schema:
+    """The schema of recipes; making it takes longer than reading a recipe."""
+    from o1kit.recipe.schema import Recipe
+
+    return Schema(Recipe.model_json_schema())
 
 
 def resolve(path: FilePath, overrides: Sequence[str] = (), overlays: Sequence[FilePath] = ()) -> Resolved:
@@ -148,11 +158,9 @@ def resolve(path: FilePath, overrides: Sequence[str] = (), overlays: Sequence[Fi
     Raises:
         RecipeError: it is wrong.
     """
-    from o1kit.recipe.schema import Recipe
-
     loaded = load(path, overrides, overlays)
     data = _without_secrets(loaded.recipe.model_dump(mode="json"), loaded.source.data)
-    return Resolved(str(path), data, loaded.source, Schema(Recipe.model_json_schema()), loaded.files)
+    return Resolved(str(path), data, loaded.source, _schema(), loaded.files)
 
 
 def _without_secrets(value: Any, written: Any) -> Any:
