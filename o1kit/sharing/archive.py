@@ -31,7 +31,7 @@ SUFFIX = ".o1r"
 MANIFEST = "manifest.json"
 MAX_ARCHIVE = 32 * 2**20
 """Most bytes of an archive."""
-MAX_TOTAL = 128 * 2**20
+MAX_TOTAL = 64 * 2**20
 """Most bytes it may unpack to."""
 MAX_MEMBER = 32 * 2**20
 """Most bytes of one member."""
