@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1] / "o1kit"
 LEVELS = [
     {"__main__"},
     {"cli"},
-    {"runner", "rescoring", "samples"},
+    {"runner", "rescoring", "samples", "sharing"},
     {"plan", "trainer"},
     {"checkpoints"},
     {"explain"},
