@@ -77,13 +77,12 @@ class _Union:
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """All members, told apart by `kind`; with the installed ones inside of `with_plugins`."""
+        words = {tag: choice for tag, choice in schema["choices"].items() if tag == NAMED}
         chosen = sections(self.source) | (self.kinds.usable() if _listed.get() else {})
-        known = {kind: handler(_core(section)) for kind, section in chosen.items()}
-        words = [handler(choice) for tag, choice in schema["choices"].items() if tag == NAMED]
-        if words or not known:
-            return {"oneOf": [*words, *known.values()]} if words else {"type": "object"}
-        mapping = {kind: found["$ref"] for kind, found in known.items() if "$ref" in found}
-        return {"discriminator": {"mapping": mapping, "propertyName": "kind"}, "oneOf": list(known.values())}
+        known = {kind: _core(section) for kind, section in chosen.items()}
+        if not known:
+            return {"type": "object"}
+        return handler(core_schema.tagged_union_schema(words | known, (lambda value: None) if words else "kind"))
 
     def _installed(self, value: Any) -> Any:
         """A section of a kind that is not built in, checked by the class of its plugin."""

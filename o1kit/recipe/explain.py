@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from o1kit.config import docs
 from o1kit.kinds import NAMED, PLUGIN, all_kinds, declared, marker, members
 from o1kit.plugin import kinds_of
 from o1kit.recipe.source import Path, Source
@@ -102,8 +103,7 @@ def _all_kinds(model: type[BaseModel], data: Any, path: Path) -> list[str]:
 
 def _described(model: type[BaseModel], data: Any, path: Path) -> str:
     section = _section(model, data, path[:-1])
-    field = section.model_fields.get(str(path[-1])) if section is not None else None
-    return (field.description or "").split("\n")[0] if field is not None else ""
+    return docs(section).get(str(path[-1]), "").split("\n")[0] if section is not None else ""
 
 
 def _child(data: Any, part: str | int) -> Any:
