@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from o1kit.config import Config, Count, Positive
+from o1kit.config import Config, Count, FilePath, Positive
+from o1kit.kinds import Kinds
 from o1kit.tasks.graders.config import ExactConfig, GraderConfig
 
 
@@ -45,7 +46,7 @@ class JsonlConfig(Config):
 
     kind: Literal["jsonl"]
     """Selects this source."""
-    path: str
+    path: FilePath
     """File to read, relative to the recipe."""
     question_field: str = "question"
     """Key that holds the problem's text."""
@@ -61,7 +62,7 @@ class JsonlConfig(Config):
     """Share of the split drawn from this source, relative to the others."""
 
 
-SourceConfig = Annotated[ReasoningGymConfig | JsonlConfig, Field(discriminator="kind")]
+SourceConfig = Annotated[ReasoningGymConfig | JsonlConfig, Kinds("tasks")]
 
 
 class SplitConfig(Config):
