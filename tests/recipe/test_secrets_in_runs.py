@@ -48,7 +48,12 @@ def test_no_byte_of_a_run_holds_a_value_of_the_environment(tmp_path: Path) -> No
     work = tmp_path / "work"
     work.mkdir()
     (work / "r.yaml").write_text(RECIPE)
-    values = {"O1KIT_MODEL": str(folder), "O1KIT_DATA": str(data), "O1KIT_STEPS": "3", "O1KIT_RUBRIC": f"{SECRET} good?"}
+    values = {
+        "O1KIT_MODEL": str(folder),
+        "O1KIT_DATA": str(data),
+        "O1KIT_STEPS": "3",
+        "O1KIT_RUBRIC": f"{SECRET} good?",
+    }
     environment = {**os.environ, **values, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "o1kit", "run", "r.yaml", "--plain"]
     first = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
