@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from o1kit.errors import EnvironmentFailure, RecipeError
+from o1kit.nearest import nearest
 
 BUILTIN: dict[str, dict[str, str]] = {
     "stages": {
@@ -66,8 +66,8 @@ def origin(group: str, name: str) -> str:
 
 def suggestion(word: str, choices: list[str]) -> str:
     """` Did you mean 'x'?` for the nearest choice, or the list of choices when nothing is near."""
-    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    return f" Did you mean {near[0]!r}?" if near else f" Choose one of: {', '.join(choices)}."
+    near = nearest(word, choices)
+    return f" Did you mean {near!r}?" if near is not None else f" Choose one of: {', '.join(choices)}."
 
 
 def lookup(group: str, kind: str) -> Any:
