@@ -18,6 +18,7 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
 MAX_NODES = 50_000
 _PLACE = re.compile(r"(.*):([0-9]+):([0-9]+)", re.DOTALL)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
@@ -105,7 +106,7 @@ def parse(text: str, name: str) -> Source:
         source.faults.append(Fault(name, (), f"the file is larger than {MAX_BYTES} bytes: this is not a recipe."))
         return source
     try:
-        root = YAML(typ="rt", pure=True).compose(text)
+        root = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
@@ -134,6 +135,16 @@ def scalar(text: str) -> Any:
     return _NOT_FINITE.get(text.lower(), text)
 
 
+def _whole(text: str) -> str | None:
+    """A text whose surrogates are put together to characters, as JSON writes them; None where a half is missing."""
+    if not _SURROGATE.search(text):
+        return text
+    try:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    except UnicodeDecodeError:
+        return None
+
+
 class _Reader:
     """Walks the composed nodes once; aliases count at every use, so none can blow up."""
 
@@ -155,7 +166,11 @@ class _Reader:
             self.source.fault(path, f"the tag {node.tag} is not allowed: a recipe is plain data. Remove it.")
             return None
         if isinstance(node.value, str):
-            return scalar(node.value) if node.style is None else node.value
+            text = _whole(node.value)
+            if text is None:
+                self.source.fault(path, "holds half of a character (a lone surrogate). Write the whole character.")
+                return None
+            return scalar(text) if node.style is None else text
         if str(node.tag).endswith(":seq"):
             return [self._node(item, (*path, i)) for i, item in enumerate(node.value)]
         return self._mapping(node, path)
@@ -168,7 +183,11 @@ class _Reader:
             if not isinstance(key_node.value, str):
                 self.source.faults.append(Fault(place, path, "a key must be a word."))
                 continue
-            key = key_node.value
+            key = _whole(key_node.value)
+            if key is None:
+                text = "the key holds half of a character (a lone surrogate). Write the whole character."
+                self.source.faults.append(Fault(place, path, text))
+                continue
             if key in data:
                 message = f"the key {key!r} is already at {first[key]}. Keep one of them."
                 self.source.faults.append(Fault(place, (*path, key), message))
