@@ -69,6 +69,14 @@ class Recipe(Config):
     tracking: TrackingConfig = TrackingConfig()
     """Where metrics go."""
 
+    @field_validator("o1kit", mode="before")
+    @classmethod
+    def _a_number(cls, version: Any) -> Any:
+        """`true` is equal to 1, and no version."""
+        if isinstance(version, bool | float):
+            raise ValueError("is the number of the format. Write o1kit: 1")
+        return version
+
     @field_validator("engine", mode="before")
     @classmethod
     def _in_process(cls, engine: Any) -> Any:
