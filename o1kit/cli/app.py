@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from o1kit.cli import labels, look, measure, recipes, run
+from o1kit.cli import data, explain, labels, look, measure, plugins, recipes, run
 
 EXIT_CODES = "exit codes: 2 recipe or usage, 3 environment, 4 data, 5 diverged, 6 resources or rewards, 130 interrupted"
 
@@ -31,14 +31,16 @@ def _add(panel: str, command: Callable[..., Any], name: str | None = None) -> No
 _add(RECIPES, run.run)
 _add(RECIPES, run.validate)
 _add(RECIPES, run.plan)
+_add(RECIPES, explain.explain)
 app.add_typer(recipes.app, name="recipe", rich_help_panel=RECIPES)
 _add(MEASURING, measure.evaluate, "eval")
 _add(MEASURING, measure.score)
 _add(MEASURING, measure.compare)
 _add(LOOKING, look.trees)
+app.add_typer(data.app, name="data", rich_help_panel=LOOKING)
 app.add_typer(labels.app, name="labels", rich_help_panel=LOOKING)
 _add(MACHINE, look.schema)
-_add(MACHINE, look.plugins)
+app.add_typer(plugins.app, name="plugins", rich_help_panel=MACHINE)
 
 
 def _version(wanted: bool) -> None:

@@ -7,12 +7,11 @@ $${                   a literal `${`
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from o1kit.recipe.nodes import Node, Path, entry_names, index_of, show, steps, walk
+from o1kit.recipe.nodes import Node, Path, copied, entry_names, index_of, show, steps, walk
 from o1kit.recipe.source import MAX_BYTES, MAX_DEPTH, MAX_NODES, Fault, Source, scalar
 from o1kit.registry import suggestion
 
@@ -70,6 +69,7 @@ class _Resolver:
         self.used: dict[str, str] = {}
         self._active: dict[int, Path] = {}
         self._done: set[int] = set()
+        self._full = False  # what has grown too large is not looked at further
         self._nodes, self._characters = sum(1 for _ in walk(root)), 0
 
     def value(self, node: Node, path: Path) -> None:
@@ -84,7 +84,7 @@ class _Resolver:
                 self.value(child, (*path, i))
 
     def _text(self, node: Node, path: Path) -> None:
-        if "${" not in node.value or id(node) in self._done:
+        if "${" not in node.value or id(node) in self._done or self._full:
             return
         if id(node) in self._active:
             circle = [show(p) for p in self._active.values()]
@@ -117,6 +117,7 @@ class _Resolver:
         text = "".join(_words(part.value) for part in parts)
         self._characters += len(text)
         if len(text) > MAX_TEXT or self._characters > MAX_BYTES:
+            self._full = True
             raise _Refused(f"becomes longer than {MAX_TEXT} characters.")
         node.public = "".join(part.public or escaped(_words(part.value)) for part in parts)
         node.secret = any(part.secret for part in parts)
@@ -128,8 +129,9 @@ class _Resolver:
         self._nodes += sum(1 for _ in walk(found))
         deepest = max(len(p) for p, _ in walk(found)) + len(path)
         if self._nodes > MAX_NODES or deepest > MAX_DEPTH:
+            self._full = True
             raise _Refused("becomes nested too deeply or too large.")
-        made = copy.deepcopy(found)
+        made = copied(found)
         node.value, node.text, node.public, node.secret = made.value, made.text, made.public, made.secret
 
     def _part(self, match: re.Match[str]) -> Node:

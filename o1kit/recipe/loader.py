@@ -21,6 +21,7 @@ from o1kit.recipe.beside import start_from_recipe
 from o1kit.recipe.explain import explain, written_path
 from o1kit.recipe.interpolate import interpolate, other_reading
 from o1kit.recipe.layers import EXTENDS, read_layers
+from o1kit.recipe.migrate import check_names
 from o1kit.recipe.nodes import walk
 from o1kit.recipe.overrides import apply
 from o1kit.recipe.references import check
@@ -74,6 +75,7 @@ def _recipe(source: Source, overrides: Sequence[str], folders: Mapping[str, Path
     for text in overrides:
         apply(source, text)
     _stop(source)
+    check_names(source)
     for value, name in interpolate(source, os.environ).items():
         remember(value, name)
     _check_extends(source)

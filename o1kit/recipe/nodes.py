@@ -70,13 +70,24 @@ def entry_names(items: list[Node]) -> list[str | None]:
 
 def walk(node: Node, path: Path = ()) -> Iterator[tuple[Path, Node]]:
     """Every node with its path, parents first."""
-    yield path, node
-    if isinstance(node.value, dict):
-        for key, child in node.value.items():
-            yield from walk(child, (*path, key))
-    elif isinstance(node.value, list):
-        for i, child in enumerate(node.value):
-            yield from walk(child, (*path, i))
+    waiting = [(path, node)]
+    while waiting:
+        path, node = waiting.pop()
+        yield path, node
+        if isinstance(node.value, dict):
+            waiting += [((*path, key), child) for key, child in reversed(node.value.items())]
+        elif isinstance(node.value, list):
+            waiting += [((*path, i), node.value[i]) for i in reversed(range(len(node.value)))]
+
+
+def copied(node: Node) -> Node:
+    """The same again, none of it shared."""
+    value = node.value
+    if isinstance(value, dict):
+        value = {key: copied(child) for key, child in value.items()}
+    elif isinstance(value, list):
+        value = [copied(child) for child in value]
+    return Node(value, node.place, node.key, node.tag, node.text, node.public, node.secret)
 
 
 def written(node: Node) -> Any:

@@ -107,7 +107,6 @@ def option_caret(option: str, column: int) -> str:
 
 def parse(text: str, name: str, *, operators: bool = False) -> Source:
     """Reads YAML; what is wrong with it is in `faults`. With `operators` the tags `!unset` and `!replace` are read."""
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     text = text.removeprefix("\ufeff")
@@ -117,7 +116,7 @@ def parse(text: str, name: str, *, operators: bool = False) -> Source:
         source.faults.append(refused)
         return source
     try:
-        root = YAML(typ="rt", pure=True).compose(text)
+        root = composed(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
@@ -134,6 +133,25 @@ def parse(text: str, name: str, *, operators: bool = False) -> Source:
     reader = _Reader(source, lambda mark: f"{name}:{mark.line + 1}:{mark.column + 1}", operators)
     source.settle(reader.read(root))
     return source
+
+
+def composed(text: str) -> Any:
+    """The text as YAML nodes with their places; `!unset` may stand right before a bracket or comma."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.scanner import RoundTripScanner
+    from ruamel.yaml.tokens import TagToken
+
+    class Scanner(RoundTripScanner):
+        def scan_tag(self) -> Any:
+            start = self.reader.get_mark()
+            if self.reader.prefix(len(UNSET)) != UNSET or self.reader.peek(len(UNSET)) not in ",]}":
+                return super().scan_tag()
+            self.reader.forward(len(UNSET))
+            return TagToken(("!", UNSET[1:]), start, self.reader.get_mark())
+
+    reader = YAML(typ="rt", pure=True)
+    reader.Scanner = Scanner
+    return reader.compose(text)
 
 
 def _unreadable(text: str, name: str) -> Fault | None:
