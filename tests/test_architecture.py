@@ -12,9 +12,13 @@ ROOT = Path(__file__).parents[1] / "o1kit"
 LEVELS = [
     {"__main__"},
     {"cli"},
+    {"rehearsal", "resuming", "doctor"},
     {"runner", "rescoring"},
+    {"outlook"},
+    {"identity"},
     {"plan", "trainer"},
     {"checkpoints"},
+    {"control"},
     {"recipe"},
     {"stages"},
     {"rewards"},

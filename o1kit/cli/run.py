@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1kit.cli.options import RUNS, Json, Plain, RecipeFile, RunsDir, Sets
+from o1kit.cli.options import RUNS, Detach, DryRun, Json, Plain, RecipeFile, RunsDir, Sets, Stages
 
 if TYPE_CHECKING:
     from o1kit.plan import Plan
@@ -29,23 +29,31 @@ def compiled(recipe: Path, sets: Sequence[str]) -> Plan:
 def run(
     recipe: RecipeFile,
     sets: Sets,
-    stage: Annotated[
-        list[str],
-        typer.Option(
-            metavar="NAME[..NAME]",
-            help="Run this stage, or range of stages, only (repeatable); finished stages are skipped in any case.",
-            default_factory=list,
-            show_default=False,
-        ),
-    ],
+    stage: Stages,
     runs_dir: RunsDir = RUNS,
+    dry_run: DryRun = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Only go on with what was begun; never start anew.")] = False,
+    detach: Detach = False,
     plain: Plain = False,
 ) -> None:
-    """Train and evaluate what a recipe describes."""
-    plan = compiled(recipe, sets)
-    from o1kit.runner import run_plan
+    """Train and evaluate what a recipe describes.
 
-    run_plan(plan, recipe_directory=recipe.parent, runs_dir=runs_dir, stages=stage, plain=plain)
+    Finished stages are skipped, a stopped one goes on from its last checkpoint, a changed one runs again.
+    """
+    from o1kit.cli.starting import Start, words
+    from o1kit.control.records import Launch
+
+    plan = compiled(recipe, sets)
+    folder, file = str(recipe.parent.resolve()), str(recipe.resolve())
+    launch = Launch(recipe=file, recipe_directory=folder, sets=tuple(sets), stages=tuple(stage))
+    start = Start(plan, launch, runs_dir, plain, resume)
+    if dry_run:
+        start.rehearsed()
+    elif detach:
+        options = [*words("--set", sets), *words("--stage", stage), *(["--resume"] if resume else [])]
+        start.detached(["run", *options, f"--runs-dir={runs_dir}", "--", str(recipe)])
+    else:
+        start.here()
 
 
 def validate(recipe: RecipeFile, sets: Sets) -> None:
