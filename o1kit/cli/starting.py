@@ -71,7 +71,7 @@ class Start:
         print("ready to run")
 
     def detached(self, arguments: Sequence[str]) -> None:
-        """Runs in the background: in a session of its own, which outlives the terminal."""
+        """Runs the command in the background: in a session of its own, which outlives the terminal."""
         from o1kit.artifacts import preflight
         from o1kit.control.detach import detach
         from o1kit.control.find import is_run
@@ -83,7 +83,7 @@ class Start:
         if is_run(self.directory) and look(self.directory).state == "running":
             raise busy(self.directory)
         preflight(self.directory, NEEDED_MB)
-        begun = detach([*arguments, "--plain"], self.directory)
+        begun = detach([arguments[0], "--plain", *arguments[1:]], self.directory)
         if begun.exit_code is not None and begun.exit_code != 0:
             print(begun.output, end="", file=sys.stderr)
             raise typer.Exit(begun.exit_code)
