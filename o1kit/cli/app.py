@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from o1kit.cli import control, labels, look, measure, run
+from o1kit.cli import control, doctor, labels, look, measure, run
 
 EXIT_CODES = "exit codes: 2 recipe or usage, 3 environment, 4 data, 5 diverged, 6 resources or rewards, 130 interrupted"
 
@@ -40,6 +40,7 @@ _add(MEASURING, measure.score)
 _add(MEASURING, measure.compare)
 _add(LOOKING, look.trees)
 app.add_typer(labels.app, name="labels", rich_help_panel=LOOKING)
+_add(MACHINE, doctor.doctor)
 _add(MACHINE, look.schema)
 _add(MACHINE, look.plugins)
 
