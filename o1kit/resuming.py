@@ -108,8 +108,8 @@ def fork(source: Path, target: Path, sets: Sequence[str] = (), before: str | Non
             for name in taken:
                 _take(source / name, draft / name)
             write_json(draft / RECIPE, written(plan.recipe))
-            own = Launch(recipe_directory=launch.recipe_directory)
-            write_json(draft / LAUNCH, {**own.model_dump(mode="json"), "forked_from": str(source.resolve())})
+            own = Launch(recipe_directory=launch.recipe_directory, forked_from=str(source.resolve()))
+            write_json(draft / LAUNCH, own.model_dump(mode="json"))
             os.rename(draft, target)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)

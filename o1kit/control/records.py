@@ -44,6 +44,8 @@ class Launch(Record):
     """Changes from the command line."""
     stages: tuple[str, ...] = ()
     """What was selected; empty: all."""
+    forked_from: str | None = None
+    """Folder of the run that it is a variant of."""
 
 
 class Attempt(Record):

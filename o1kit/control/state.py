@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from o1kit.artifacts import DONE
 from o1kit.control.find import RECIPE
-from o1kit.control.records import STATUS, Attempt, Heartbeat, StageNames, last_attempt, read_record
+from o1kit.control.records import LAUNCH, STATUS, Attempt, Heartbeat, StageNames, last_attempt, read_record
 
 State = Literal["new", "running", "finished", "stopped", "failed", "died", "stale"]
 FRESH_S = 120.0
@@ -98,7 +98,8 @@ def _unrecorded(directory: Path) -> RunState:
     names = tuple(stage.name for stage in recipe.stages) if recipe is not None else ()
     done = tuple(name for name in names if _marked(directory, name))
     state: State = "finished" if names and len(done) == len(names) else "new"
-    detail = "" if state == "finished" else "never started, or by an earlier o1kit"
+    known = (directory / LAUNCH).exists()
+    detail = "" if state == "finished" else "not started yet" if known else "started by an earlier o1kit, if at all"
     path, name = str(directory), directory.resolve().name
     return RunState(name, path, state, detail, stages=names, finished=done, disk_bytes=disk(directory))
 
