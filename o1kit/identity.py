@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from o1kit.artifacts import digest, fingerprint_of, read_done, sha256_of
+from o1kit.artifacts import digest, fingerprint_of, finite, read_done, sha256_of
 from o1kit.protocols import Artifact
 
 if TYPE_CHECKING:
@@ -26,11 +26,10 @@ class Identities:
     def of(self, stage: PlannedStage, finished: Mapping[str, Artifact]) -> dict[str, Any]:
         """The identity of a stage whose inputs are finished."""
         inputs = {name: digest(finished[name].directory) for name in stage.inputs}
-        return {
-            "fingerprint": stage.fingerprint,
-            "inputs": inputs,
-            "data": self.data | self._files(stage) | self._folders(stage),
-        }
+        data = self.data | self._files(stage) | self._folders(stage)
+        # As it will be read back: a path from the environment is not written.
+        identity: dict[str, Any] = finite({"fingerprint": stage.fingerprint, "inputs": inputs, "data": data})
+        return identity
 
     def current(self, stage: PlannedStage, directory: Path, finished: Mapping[str, Artifact]) -> bool:
         """True if what is marked as done in a folder is this stage."""

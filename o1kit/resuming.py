@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from o1kit.artifacts import DONE, disk_errors, read_done, write_json
+from o1kit.config import public
 from o1kit.control.find import RECIPE
 from o1kit.control.records import LAUNCH, Launch, read_record
 from o1kit.errors import DataError, RecipeError
@@ -20,7 +22,6 @@ from o1kit.outlook import outlook
 from o1kit.plan import Plan, compile_recipe
 from o1kit.recipe.loader import load_recipe
 from o1kit.recipe.schema import Recipe
-from o1kit.recipe.written import written
 
 LINKED_BYTES = 1 << 20
 """Finished files from this size on are shared with a fork by hard links: nothing changes them in place."""
@@ -37,13 +38,21 @@ class Resumed:
     """True if the recipe file was read again; False if the run's own recipe.json is the recipe."""
 
 
-def resumed(directory: Path, sets: Sequence[str] = (), stages: Sequence[str] = (), *, changed: bool = False) -> Resumed:
+def resumed(
+    directory: Path,
+    sets: Sequence[str] = (),
+    stages: Sequence[str] = (),
+    overlays: Sequence[Path] = (),
+    *,
+    changed: bool = False,
+) -> Resumed:
     """What a run's folder says about going on with it.
 
     Args:
         directory: the run's folder.
         sets: further changes, as for `o1kit run`.
         stages: selection; empty: what was selected last.
+        overlays: further files laid over the recipe.
         changed: take the recipe file also if it has changed since.
 
     Raises:
@@ -54,15 +63,26 @@ def resumed(directory: Path, sets: Sequence[str] = (), stages: Sequence[str] = (
     from_file = launch.recipe is not None and file.is_file()
     file, before = (file, launch.sets) if from_file else (directory / RECIPE, ())
     own = [f"name={directory.resolve().name}"]  # a folder that was renamed or copied is the run that it is called
-    recipe = _load(file, [*before, *own], launch.overlays if from_file else ())
+    below = [Path(path) for path in launch.overlays] if from_file else []
+    recipe = load_recipe(file, [*before, *own], below)
     if from_file and not changed and (directory / RECIPE).is_file():
         _refuse_changes(directory, file, recipe, load_recipe(directory / RECIPE, own))
-    if sets:
-        recipe = _load(file, [*before, *sets, *own], launch.overlays if from_file else ())
-    if not from_file:
-        launch = launch.model_copy(update={"recipe": None, "overlays": ()})
-    update = {"sets": (*before, *sets), "stages": tuple(stages) or launch.stages}
+    if sets or overlays:
+        recipe = load_recipe(file, [*before, *sets, *own], [*below, *overlays])
+    update = {
+        "recipe": str(file) if from_file else None,
+        "sets": (*before, *sets) if from_file else (),
+        "overlays": tuple(str(path.resolve()) for path in [*below, *overlays]) if from_file else (),
+        "stages": tuple(stages) or launch.stages,
+    }
     return Resumed(compile_recipe(recipe), launch.model_copy(update=update), from_file)
+
+
+def started_in(directory: Path) -> Path | None:
+    """The folder that a run was started in, where it still exists: some paths in recipes start from there."""
+    launch = read_record(directory / LAUNCH, Launch)
+    folder = Path(_expanded(launch.cwd)) if launch is not None and launch.cwd is not None else None
+    return folder if folder is not None and folder.is_dir() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +94,20 @@ class Fork:
     to_run: tuple[str, ...]
 
 
-def fork(source: Path, target: Path, sets: Sequence[str] = (), before: str | None = None) -> Fork:
+def fork(
+    source: Path,
+    target: Path,
+    sets: Sequence[str] = (),
+    overlays: Sequence[Path] = (),
+    before: str | None = None,
+) -> Fork:
     """Makes a new run of a run: the changed recipe, and the finished stages that it leaves as they are.
 
     Args:
         source: folder of the run.
         target: folder of the new one; its name is the new run's name.
         sets: changes of the recipe.
+        overlays: files laid over it.
         before: only take over stages before this one; None: all that the changes leave as they are.
 
     Raises:
@@ -90,7 +117,7 @@ def fork(source: Path, target: Path, sets: Sequence[str] = (), before: str | Non
     if os.path.lexists(target):
         raise RecipeError(f"{target}: exists already. Choose another name, or go on with it: o1kit resume {target}.")
     launch = _launch(source)
-    plan = compile_recipe(load_recipe(source / RECIPE, [*sets, f"name={target.name}"]))
+    plan = compile_recipe(load_recipe(source / RECIPE, [*sets, f"name={target.name}"], overlays))
     names = [stage.name for stage in plan.stages]
     if before is not None and before not in names:
         from o1kit.registry import suggestion
@@ -107,8 +134,8 @@ def fork(source: Path, target: Path, sets: Sequence[str] = (), before: str | Non
             os.chmod(draft, 0o755)
             for name in taken:
                 _take(source / name, draft / name)
-            write_json(draft / RECIPE, written(plan.recipe))
-            own = Launch(recipe_directory=launch.recipe_directory, forked_from=str(source.resolve()))
+            write_json(draft / RECIPE, public(plan.recipe))
+            own = Launch(recipe_directory=launch.recipe_directory, cwd=launch.cwd, forked_from=str(source.resolve()))
             write_json(draft / LAUNCH, own.model_dump(mode="json"))
             os.rename(draft, target)
         except BaseException:
@@ -124,18 +151,23 @@ def _launch(directory: Path) -> Launch:
             f"{directory}: does not say how it was started (no readable {LAUNCH}): it was made by an earlier o1kit. "
             "Run its recipe once: o1kit run RECIPE goes on where it was."
         )
-    return launch
+    return launch.model_copy(
+        update={
+            "recipe": _expanded(launch.recipe) if launch.recipe is not None else None,
+            "recipe_directory": _expanded(launch.recipe_directory),
+            "overlays": tuple(map(_expanded, launch.overlays)),
+        }
+    )
 
 
-def _load(file: Path, sets: Sequence[str], overlays: Sequence[str]) -> Recipe:
-    if overlays:
-        raise RecipeError(f"{file}: was laid over with {', '.join(overlays)}. Use o1kit run with the same -o.")
-    return load_recipe(file, sets)
+def _expanded(path: str) -> str:
+    """A path in which a value of the environment, which is never written to disk, is put in again."""
+    return re.sub(r"\$\{env:(\w+)\}", lambda found: os.environ.get(found[1], found[0]), path)
 
 
 def _refuse_changes(directory: Path, file: Path, now: Recipe, then: Recipe) -> None:
     """Raises RecipeError if the recipe is another one than the run was started with."""
-    found = list(differences(written(then), written(now)))
+    found = list(differences(public(then), public(now)))
     if found:
         more = f", and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         raise RecipeError(

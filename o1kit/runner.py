@@ -37,6 +37,7 @@ from o1kit.artifacts import (
     write_done,
     write_json,
 )
+from o1kit.config import public
 from o1kit.control.attempt import Beats, recorded
 from o1kit.control.interrupt import Interrupt
 from o1kit.control.lock import locked
@@ -46,7 +47,6 @@ from o1kit.errors import RecipeError
 from o1kit.identity import STAGE, Identities
 from o1kit.outlook import outlook, read_json, require_work, summary
 from o1kit.protocols import Artifact, BuiltStage, StageInputs
-from o1kit.recipe.written import written
 from o1kit.report import results as results_file
 from o1kit.report.table import cells, headings, print_report
 from o1kit.report.tree import read_trees, rows_of, tree_file
@@ -100,6 +100,7 @@ def run_plan(
         require_work(run.identities, directory, chosen)
     preflight(directory, NEEDED_MB)
     launch = launch or Launch(recipe_directory=str(recipe_directory.resolve()), stages=tuple(stages or ()))
+    launch = launch.model_copy(update={"cwd": os.getcwd()})
     # Everything heavy is imported after this line: the run can be seen and stopped while it starts.
     with (
         locked(directory),
@@ -164,7 +165,7 @@ class _Run:
         self.display.watcher = self.beats.moved
         with use(self.display), quiet():
             self.announce(chosen)
-            write_json(self.directory / "recipe.json", written(self.plan.recipe))
+            write_json(self.directory / "recipe.json", public(self.plan.recipe))
             for stage in self.plan.stages:
                 self.stage(stage, selected=stage.name in chosen)
             self.report()
@@ -251,13 +252,13 @@ class _Run:
                 os.replace(directory, previous)
             self.display.say(f"{stage.name}: changed or damaged, runs again; the old folder is now {previous.name}")
         write_json(directory / STAGE, identity)
-        write_json(directory / "config.json", stage.config.model_dump(mode="json"))
+        write_json(directory / "config.json", public(stage.config))
 
     def _wandb(self, stage: PlannedStage) -> WandbLogger | None:
         from o1kit.tracking.loggers import wandb_logger
 
         options = self.plan.recipe.tracking.wandb
-        config = {"stage": stage.config.model_dump(mode="json"), "recipe": written(self.plan.recipe)}
+        config = {"stage": public(stage.config), "recipe": public(self.plan.recipe)}
         return wandb_logger(
             options.mode,
             options.project,

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from o1kit.artifacts import read_artifact, write_done, write_json
+from o1kit.config import public
 from o1kit.control.records import LAUNCH, Launch
 from o1kit.errors import DataError, RecipeError
 from o1kit.identity import Identities
 from o1kit.plan import compile_recipe
 from o1kit.recipe.loader import load_recipe
-from o1kit.recipe.written import written
 from o1kit.resuming import LINKED_BYTES, fork, resumed
 
 TEXT = """\
@@ -38,7 +38,7 @@ def run(tmp_path: Path) -> Path:
     directory = tmp_path / "runs" / "first"
     recipe = load_recipe(tmp_path / "r.yaml")
     plan = compile_recipe(recipe)
-    write_json(directory / "recipe.json", written(recipe))
+    write_json(directory / "recipe.json", public(recipe))
     launch = Launch(recipe=str(tmp_path / "r.yaml"), recipe_directory=str(tmp_path), stages=("sft..more",))
     write_json(directory / LAUNCH, launch.model_dump(mode="json"))
     finished, identities = {}, Identities(plan, tmp_path)
@@ -118,7 +118,7 @@ def test_a_run_goes_on_with_its_recipe_file_unless_that_has_changed(run: Path) -
     gone = resumed(run, ["stages.more.steps=6"])
     assert not gone.from_file
     assert [stage.config.steps for stage in gone.plan.stages] == [5, 6, 5]
-    assert gone.launch.sets == ("stages.more.steps=6",)
+    assert (gone.launch.recipe, gone.launch.sets) == (None, ()), "its own recipe.json will hold them"
     assert gone.plan.stages[0].fingerprint == found.plan.stages[0].fingerprint
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from o1kit.cli.options import RUNS, Detach, DryRun, Json, Plain, RunsDir, Sets, Stages
+from o1kit.cli.options import RUNS, Detach, DryRun, Json, Overlays, Plain, RunsDir, Sets, Stages
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Name of a run under --runs-dir, or its folder.")]
 
@@ -62,6 +62,7 @@ def stop(
 def resume(
     run: Run,
     sets: Sets,
+    overlays: Overlays,
     stage: Stages,
     changed: Annotated[bool, typer.Option("--changed", help="Take the recipe file although it has changed.")] = False,
     runs_dir: RunsDir = RUNS,
@@ -70,20 +71,25 @@ def resume(
     plain: Plain = False,
 ) -> None:
     """Go on with a run, from its folder alone."""
+    from os import chdir
+
     from o1kit.cli.starting import Start, words
     from o1kit.control.find import find_run
-    from o1kit.resuming import resumed
+    from o1kit.resuming import resumed, started_in
 
-    directory = find_run(run, runs_dir).resolve()
-    found = resumed(directory, sets, stage, changed=changed)
+    directory, overlays = find_run(run, runs_dir).resolve(), [path.resolve() for path in overlays]
+    chdir(started_in(directory) or ".")
+    found = resumed(directory, sets, stage, overlays, changed=changed)
     source = found.launch.recipe if found.from_file else directory / "recipe.json"
     print(f"{directory.name}: recipe {source}", flush=True)
     start = Start(found.plan, found.launch, directory.parent, plain, resume=True)
     if dry_run:
         start.rehearsed()
     elif detach:
-        arguments = ["resume", *words("--set", sets), *words("--stage", stage), *(["--changed"] if changed else [])]
-        start.detached([*arguments, f"--runs-dir={directory.parent}", "--", str(directory)])
+        arguments = ["resume", *words("--set", sets), *words("--overlay", overlays), *words("--stage", stage)]
+        start.detached(
+            [*arguments, *(["--changed"] if changed else []), f"--runs-dir={directory.parent}", "--", str(directory)]
+        )
     else:
         start.here()
 
@@ -92,6 +98,7 @@ def fork(
     run: Run,
     new: Annotated[str, typer.Argument(metavar="NEW", help="Name of the new run.", show_default=False)],
     sets: Sets,
+    overlays: Overlays,
     stage: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Run this stage and all after it anew (default: those that --set changes)."),
@@ -99,12 +106,16 @@ def fork(
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Branch a run: its finished stages, with a changed recipe for the rest."""
+    from os import chdir
+
     from o1kit.control.find import find_run
     from o1kit.resuming import fork as fork_run
+    from o1kit.resuming import started_in
 
-    source = find_run(run, runs_dir)
-    target = Path(new) if "/" in new else source.parent / new
-    made = fork_run(source, target, sets, stage)
+    source, overlays = find_run(run, runs_dir).resolve(), [path.resolve() for path in overlays]
+    target = Path(new).absolute() if "/" in new else source.parent / new
+    chdir(started_in(source) or ".")
+    made = fork_run(source, target, sets, overlays, stage)
     print(f"{made.directory}: from {source}")
     print(f"  taken over: {', '.join(made.taken) or 'nothing'}\n  to run:     {', '.join(made.to_run) or 'nothing'}")
     if made.to_run:

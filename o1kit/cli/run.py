@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1kit.cli.options import RUNS, Detach, DryRun, Json, Plain, RecipeFile, RunsDir, Sets, Stages
+from o1kit.cli.options import RUNS, Detach, DryRun, Json, Overlays, Plain, RecipeFile, RunsDir, Sets, Stages
 
 if TYPE_CHECKING:
     from o1kit.plan import Plan
 
 
-def compiled(recipe: Path, sets: Sequence[str]) -> Plan:
+def compiled(recipe: Path, sets: Sequence[str], overlays: Sequence[Path] = ()) -> Plan:
     """The plan of a recipe file.
 
     Raises:
@@ -23,12 +23,13 @@ def compiled(recipe: Path, sets: Sequence[str]) -> Plan:
     from o1kit.plan import compile_recipe
     from o1kit.recipe.loader import load_recipe
 
-    return compile_recipe(load_recipe(recipe, sets))
+    return compile_recipe(load_recipe(recipe, sets, overlays))
 
 
 def run(
     recipe: RecipeFile,
     sets: Sets,
+    overlays: Overlays,
     stage: Stages,
     runs_dir: RunsDir = RUNS,
     dry_run: DryRun = False,
@@ -43,30 +44,37 @@ def run(
     from o1kit.cli.starting import Start, words
     from o1kit.control.records import Launch
 
-    plan = compiled(recipe, sets)
-    folder, file = str(recipe.parent.resolve()), str(recipe.resolve())
-    launch = Launch(recipe=file, recipe_directory=folder, sets=tuple(sets), stages=tuple(stage))
+    plan = compiled(recipe, sets, overlays)
+    launch = Launch(
+        recipe=str(recipe.absolute()),
+        recipe_directory=str(recipe.parent.resolve()),
+        overlays=tuple(str(path.absolute()) for path in overlays),
+        sets=tuple(sets),
+        stages=tuple(stage),
+    )
     start = Start(plan, launch, runs_dir, plain, resume)
     if dry_run:
         start.rehearsed()
     elif detach:
-        options = [*words("--set", sets), *words("--stage", stage), *(["--resume"] if resume else [])]
-        start.detached(["run", *options, f"--runs-dir={runs_dir}", "--", str(recipe)])
+        options = [*words("--set", sets), *words("--overlay", overlays), *words("--stage", stage)]
+        start.detached(
+            ["run", *options, *(["--resume"] if resume else []), f"--runs-dir={runs_dir}", "--", str(recipe)]
+        )
     else:
         start.here()
 
 
-def validate(recipe: RecipeFile, sets: Sets) -> None:
+def validate(recipe: RecipeFile, sets: Sets, overlays: Overlays) -> None:
     """Check a recipe."""
-    stages = compiled(recipe, sets).stages
+    stages = compiled(recipe, sets, overlays).stages
     print(f"{recipe}: valid, {len(stages)} stage{'s' * (len(stages) != 1)}: {', '.join(s.name for s in stages)}")
 
 
-def plan(recipe: RecipeFile, sets: Sets, runs_dir: RunsDir = RUNS, json: Json = False) -> None:
+def plan(recipe: RecipeFile, sets: Sets, overlays: Overlays, runs_dir: RunsDir = RUNS, json: Json = False) -> None:
     """Show a recipe's stages, what each is built from, what is done."""
     from o1kit.report.plan import print_plan, rows
 
-    made = compiled(recipe, sets)
+    made = compiled(recipe, sets, overlays)
     found = rows(made, runs_dir / made.recipe.name)
     if json:
         from json import dumps

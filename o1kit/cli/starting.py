@@ -101,6 +101,6 @@ class Start:
         return chosen
 
 
-def words(option: str, values: Sequence[str]) -> list[str]:
+def words(option: str, values: Sequence[object]) -> list[str]:
     """An option for each value, as on a command line; a value that begins with a dash stays a value."""
     return [f"{option}={value}" for value in values]

@@ -44,6 +44,8 @@ class Launch(Record):
     """Changes from the command line."""
     stages: tuple[str, ...] = ()
     """What was selected; empty: all."""
+    cwd: str | None = None
+    """Folder that it was started in."""
     forked_from: str | None = None
     """Folder of the run that it is a variant of."""
 

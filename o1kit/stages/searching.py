@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from o1kit.artifacts import CHECKPOINTS
+from o1kit.config import public
 from o1kit.engines.http import HttpEngine, Vocabulary
 from o1kit.engines.policy import LanguagePolicy, PromptTemplate
 from o1kit.engines.torch import TorchEngine
@@ -86,7 +87,7 @@ def label(config: SearchConfig, judge: str = NAME) -> str:
 
 def origin_of(inputs: StageInputs, config: SearchConfig, policy: str, split: str, version: int | None) -> Origin:
     """What the trees of one search have in common."""
-    section = config.model_dump(mode="json")
+    section = public(config)
     kind = judge_name(inputs)
     judge = kind if config.judge == "judge" else config.judge or ""
     return Origin(inputs.fingerprint, policy, split, inputs.seed, label(config, kind), section, judge, version)

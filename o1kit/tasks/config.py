@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from o1kit.config import Config, Count, Positive
+from o1kit.config import Config, Count, FilePath, Positive
 from o1kit.tasks.graders.config import ExactConfig, GraderConfig
 
 
@@ -45,7 +45,7 @@ class JsonlConfig(Config):
 
     kind: Literal["jsonl"]
     """Selects this source."""
-    path: str
+    path: FilePath
     """File to read, relative to the recipe."""
     question_field: str = "question"
     """Key that holds the problem's text."""
