@@ -13,9 +13,13 @@ ROOT = Path(__file__).parents[1] / "o1kit"
 LEVELS = [
     {"__main__"},
     {"cli"},
+    {"rehearsal", "resuming", "doctor"},
     {"runner", "rescoring", "samples", "sharing"},
+    {"outlook"},
+    {"identity"},
     {"plan", "trainer"},
     {"checkpoints"},
+    {"control"},
     {"explain"},
     {"recipe"},
     {"stages"},
