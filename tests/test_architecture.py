@@ -15,7 +15,7 @@ LEVELS = [
     {"runner", "rescoring"},
     {"plan", "trainer"},
     {"checkpoints"},
-    {"recipe"},
+    {"recipe", "export"},
     {"stages"},
     {"rewards"},
     {"engines", "tasks", "search", "replay"},
