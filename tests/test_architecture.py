@@ -21,7 +21,7 @@ LEVELS = [
     {"checkpoints"},
     {"control"},
     {"explain"},
-    {"recipe"},
+    {"recipe", "export"},
     {"stages"},
     {"rewards"},
     {"engines", "tasks", "search", "replay"},
