@@ -23,9 +23,11 @@ LEVELS = [
     {"report"},
     {"tracking"},
     {"artifacts"},
+    {"kinds"},
+    {"registry"},
     {"plugin"},
     {"config", "cpu"},
-    {"registry", "protocols", "functional"},
+    {"protocols", "functional"},
     {"ledger"},
     {"types", "errors"},
 ]

@@ -18,6 +18,17 @@ Sets = Annotated[
         show_default=False,
     ),
 ]
+Overlays = Annotated[
+    list[Path],
+    typer.Option(
+        "--overlay",
+        "-o",
+        metavar="FILE",
+        help="Change the recipe by another file, before --set (repeatable).",
+        default_factory=list,
+        show_default=False,
+    ),
+]
 RunsDir = Annotated[Path, typer.Option(help="Folder that holds one folder a run.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Plain lines instead of bars, also on a terminal.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

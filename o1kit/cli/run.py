@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1kit.cli.options import RUNS, Json, Plain, RecipeFile, RunsDir, Sets
+from o1kit.cli.options import RUNS, Json, Overlays, Plain, RecipeFile, RunsDir, Sets
 
 if TYPE_CHECKING:
     from o1kit.plan import Plan
 
 
-def compiled(recipe: Path, sets: Sequence[str]) -> Plan:
+def compiled(recipe: Path, sets: Sequence[str], overlays: Sequence[Path] = ()) -> Plan:
     """The plan of a recipe file.
 
     Raises:
@@ -23,12 +23,13 @@ def compiled(recipe: Path, sets: Sequence[str]) -> Plan:
     from o1kit.plan import compile_recipe
     from o1kit.recipe.loader import load_recipe
 
-    return compile_recipe(load_recipe(recipe, sets))
+    return compile_recipe(load_recipe(recipe, sets, overlays))
 
 
 def run(
     recipe: RecipeFile,
     sets: Sets,
+    overlays: Overlays,
     stage: Annotated[
         list[str],
         typer.Option(
@@ -42,23 +43,23 @@ def run(
     plain: Plain = False,
 ) -> None:
     """Train and evaluate what a recipe describes."""
-    plan = compiled(recipe, sets)
+    plan = compiled(recipe, sets, overlays)
     from o1kit.runner import run_plan
 
     run_plan(plan, recipe_directory=recipe.parent, runs_dir=runs_dir, stages=stage, plain=plain)
 
 
-def validate(recipe: RecipeFile, sets: Sets) -> None:
+def validate(recipe: RecipeFile, sets: Sets, overlays: Overlays) -> None:
     """Check a recipe."""
-    stages = compiled(recipe, sets).stages
+    stages = compiled(recipe, sets, overlays).stages
     print(f"{recipe}: valid, {len(stages)} stage{'s' * (len(stages) != 1)}: {', '.join(s.name for s in stages)}")
 
 
-def plan(recipe: RecipeFile, sets: Sets, runs_dir: RunsDir = RUNS, json: Json = False) -> None:
+def plan(recipe: RecipeFile, sets: Sets, overlays: Overlays, runs_dir: RunsDir = RUNS, json: Json = False) -> None:
     """Show a recipe's stages, what each is built from, what is done."""
     from o1kit.report.plan import print_plan, rows
 
-    made = compiled(recipe, sets)
+    made = compiled(recipe, sets, overlays)
     found = rows(made, runs_dir / made.recipe.name)
     if json:
         from json import dumps

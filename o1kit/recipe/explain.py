@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-import types
 from collections.abc import Mapping
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from o1kit.config import docs
+from o1kit.kinds import NAMED, PLUGIN, all_kinds, declared, marker, members
+from o1kit.plugin import kinds_of
 from o1kit.recipe.source import Path, Source
 from o1kit.registry import suggestion
 
@@ -51,7 +53,7 @@ def written_path(loc: tuple[int | str, ...], data: Any) -> Path:
         if isinstance(data, dict) and not tagged and isinstance(part, str) and (default or data.get("kind") == part):
             tagged = True
             continue
-        if part in ("[key]", "[name]"):
+        if part in ("[key]", NAMED, PLUGIN):
             continue
         path.append(part)
         data = _child(data, part)
@@ -79,43 +81,29 @@ def _annotation(model: type[BaseModel], data: Any, path: Path) -> tuple[Any, Any
         chosen = _choose(annotation, data)
         if isinstance(chosen, type) and issubclass(chosen, BaseModel):
             field = chosen.model_fields.get(str(part))
-            annotation = field.annotation if field is not None else None
+            annotation = declared(field) if field is not None else None
         else:
             annotation = (get_args(chosen) or (None,))[-1]
         data = _child(data, part)
     return annotation, data
 
 
-def _members(annotation: Any) -> list[Any]:
-    """The classes of a union, or the one class."""
-    while get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    if get_origin(annotation) not in (Union, types.UnionType):
-        return [annotation]
-    members = [member for member in get_args(annotation) if member is not type(None)]
-    return [inner for member in members for inner in _members(member)]
-
-
 def _choose(annotation: Any, data: Any) -> Any:
     """The member of a union that the data's `kind` names."""
-    members = _members(annotation)
+    found = members(annotation)
     kind = data.get("kind") if isinstance(data, dict) else None
-    return next((member for member in members if kind in _kinds(member)), members[0])
-
-
-def _kinds(member: Any) -> tuple[Any, ...]:
-    field = getattr(member, "model_fields", {}).get("kind")
-    return get_args(field.annotation) if field is not None else ()
+    mark = marker(annotation)
+    installed = mark.section(kind) if mark is not None else None
+    return next((member for member in found if kind in kinds_of(member)), installed or found[0])
 
 
 def _all_kinds(model: type[BaseModel], data: Any, path: Path) -> list[str]:
-    return [str(kind) for member in _members(_annotation(model, data, path)[0]) for kind in _kinds(member)]
+    return all_kinds(_annotation(model, data, path)[0])
 
 
 def _described(model: type[BaseModel], data: Any, path: Path) -> str:
     section = _section(model, data, path[:-1])
-    field = section.model_fields.get(str(path[-1])) if section is not None else None
-    return (field.description or "").split("\n")[0] if field is not None else ""
+    return docs(section).get(str(path[-1]), "").split("\n")[0] if section is not None else ""
 
 
 def _child(data: Any, part: str | int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -17,17 +18,34 @@ from o1kit.recipe.source import Fault, Source, parse
 MAX_FAULTS = 20
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Reads, changes and checks a recipe.
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A recipe, and where each of its values was written."""
+
+    recipe: Recipe
+    source: Source
+    files: tuple[Path, ...]
+    """All files that were read, in the order in which they count."""
+
+
+def load(path: Path, overrides: Sequence[str] = (), overlays: Sequence[Path] = ()) -> Loaded:
+    """Reads, composes and checks a recipe.
 
     Args:
         path: a YAML file.
-        overrides: `key.path=value` texts, applied in order.
+        overrides: `key.path=value` texts, applied in order, last.
+        overlays: YAML files that change it, in order.
 
     Raises:
         RecipeError: with all faults found, each with its place, its recipe path and the nearest valid choice.
     """
-    return recipe_from(parse(_read(path), str(path)), overrides)
+    source = parse(_read(path), str(path))
+    return Loaded(recipe_from(source, overrides), source, (path,))
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = (), overlays: Sequence[Path] = ()) -> Recipe:
+    """The recipe alone; see `load`."""
+    return load(path, overrides, overlays).recipe
 
 
 def recipe_from(source: Source, overrides: Sequence[str] = ()) -> Recipe:

@@ -43,21 +43,26 @@ class Source:
 
     name: str
     data: Any = None
+    """What is written, composed, without defaults; values from the environment stay `${env:NAME}`."""
     keys: dict[Path, str] = field(default_factory=dict)
     values: dict[Path, str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)
+    """The text of each file that was read, by the name that places begin with."""
 
     def place(self, path: Path, *, key: bool = False) -> str:
+        """Where a path is written: `file:line:col` or `--set text`; empty for what is a default."""
+        first, second = (self.keys, self.values) if key else (self.values, self.keys)
+        return first.get(path) or second.get(path, "")
+
+    def nearest(self, path: Path, *, key: bool = False) -> str:
         """Where a path is written; for one that is not written, where its nearest parent is."""
-        for end in range(len(path), -1, -1):
-            for places in (self.keys, self.values) if key else (self.values, self.keys):
-                if path[:end] in places:
-                    return places[path[:end]]
-        return self.name
+        places = (self.place(path[:end], key=key) for end in range(len(path), -1, -1))
+        return next(filter(None, places), self.name)
 
     def fault(self, path: Path, message: str, *, key: bool = False) -> None:
         """Notes what is wrong at a path."""
-        self.faults.append(Fault(self.place(path, key=key), path, message))
+        self.faults.append(Fault(self.nearest(path, key=key), path, message))
 
 
 def show(path: Path) -> str:
@@ -70,7 +75,7 @@ def parse(text: str, name: str) -> Source:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-    source = Source(name)
+    source = Source(name, texts={name: text})
     if len(text.encode()) > MAX_BYTES:
         source.faults.append(Fault(name, (), f"the file is larger than {MAX_BYTES} bytes: this is not a recipe."))
         return source
