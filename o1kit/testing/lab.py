@@ -25,6 +25,9 @@ from o1kit.types import Problem, State
 
 PHRASES = [" ok\n", " wait\n", "So the answer is ", "What is "]
 STEPS, BATCH, RATE = 60, 24, 1e-2
+MARKS = 0.1
+ASK_MARK = "Mark it."
+"""A prompt that ends with this is answered with a number."""
 CONTEXT, LONGEST = 900, 24
 """Tokens of the model's context (a judge that is asked reads a long prompt), and of a chain at most."""
 PROBLEMS = tuple(
@@ -33,8 +36,13 @@ PROBLEMS = tuple(
 
 
 def _chain(draw: random.Random) -> tuple[str, str]:
-    """A problem and a chain for it; one in five states a wrong sum, so that the model is of several minds."""
+    """A problem and a chain for it; one in five states a wrong sum, so that the model is of several minds.
+
+    Some ask for a mark and get a number, so that judges that ask for one can be checked.
+    """
     a, b = draw.randrange(10), draw.randrange(10)
+    if draw.random() < MARKS:
+        return f"{ASK_MARK}\n", str(draw.randrange(-9, 100))
     said = a + b if draw.random() < 0.8 else draw.randrange(19)
     first = draw.choice([f"{a}+{b}={said} ok\n", f"{b}+{a}={said} ok\n", f"{said} wait\n{a}+{b}={said} ok\n"])
     return f"What is {a}+{b}?\n", f"{first}So the answer is {said}"

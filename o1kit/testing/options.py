@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from o1kit.config import docs
 from o1kit.errors import RecipeError
 from o1kit.recipe.loader import load_recipe
 from o1kit.testing.check import check
@@ -129,7 +130,7 @@ def documented(subject: Subject) -> str | None:
     section = type(subject.config)
     if not (section.__doc__ or "").strip():
         return f"the section {section.__name__} has no docstring"
-    silent = [name for name, field in section.model_fields.items() if not (field.description or "").strip()]
+    silent = [name for name, text in docs(section).items() if not text.strip()]
     return f"no docstring under {', '.join(silent)}" if silent else None
 
 

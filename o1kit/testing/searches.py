@@ -59,6 +59,11 @@ async def _searched(
     return dict(zip(order, await asyncio.gather(*jobs), strict=True))
 
 
+def plain(subject: Subject) -> dict[int, SearchResult]:
+    """The problems searched as usual, computed once."""
+    return subject.once("plain", lambda: searched(subject, Lab()))
+
+
 def difference(one: SearchResult, other: SearchResult) -> str | None:
     """What tells two results apart; None where they are the same but for the last bits of scores."""
     if one.answers != other.answers:
@@ -91,9 +96,8 @@ def differs(first: dict[int, SearchResult], second: dict[int, SearchResult], whe
 )
 def well_formed(subject: Subject) -> str | None:
     """The parts of a result fit together."""
-    lab = Lab()
-    policy = lab.policy()
-    for i, result in searched(subject, lab).items():
+    policy = Lab().policy()
+    for i, result in plain(subject).items():
         if not isinstance(result, SearchResult):
             return f"`run` returned {type(result).__name__}, not SearchResult"
         if not result.answers:
@@ -130,7 +134,7 @@ def _chain_fault(state: State, number: int) -> str | None:
 )
 def same_key_same_result(subject: Subject) -> str | None:
     """Two runs with the same keys are alike."""
-    return differs(searched(subject, Lab()), searched(subject, Lab()), "run twice with the same key")
+    return differs(plain(subject), searched(subject, Lab()), "run twice with the same key")
 
 
 @check(
@@ -139,7 +143,7 @@ def same_key_same_result(subject: Subject) -> str | None:
 )
 def any_order(subject: Subject) -> str | None:
     """The result of a problem does not depend on what is searched besides."""
-    first = searched(subject, Lab())
+    first = plain(subject)
     found = differs(first, searched(subject, Lab(), tuple(reversed(EVERYTHING))), "begun in another order")
     return found or differs(first, searched(subject, Lab(), (2,)), "searched alone")
 
@@ -150,7 +154,7 @@ def any_order(subject: Subject) -> str | None:
 )
 def any_batch_size(subject: Subject) -> str | None:
     """The same with an engine that computes one sequence at a time."""
-    return differs(searched(subject, Lab(64)), searched(subject, Lab(1)), "with max_batch 1 in place of 64")
+    return differs(plain(subject), searched(subject, Lab(1)), "with max_batch 1 in place of 64")
 
 
 @check(

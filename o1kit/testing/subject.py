@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
 from o1kit import registry
 from o1kit.config import Config
+
+T = TypeVar("T")
 
 
 def section_type(group: str) -> Any:
@@ -32,6 +34,7 @@ class Subject:
     kind: str
     options: Mapping[str, Any] = field(default_factory=dict)
     base: Path = Path()
+    _memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.group} {self.kind!r}"
@@ -50,6 +53,13 @@ class Subject:
         """
         config: Config = TypeAdapter(section_type(self.group)).validate_python(self.section)
         return config
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What `make` returned the first time: several checks compare with the same plain run."""
+        if name not in self._memo:
+            self._memo[name] = make()
+        found: T = self._memo[name]
+        return found
 
     @property
     def factory(self) -> Callable[..., Any]:
