@@ -112,9 +112,9 @@ class _Union:
 
 
 @contextmanager
-def with_plugins() -> Iterator[None]:
-    """Makes installed kinds part of JSON schemas: they are imported for it."""
-    token = _listed.set(True)
+def with_plugins(listed: bool = True) -> Iterator[None]:
+    """Makes installed kinds part of JSON schemas: they are imported for it, and left out where they cannot be."""
+    token = _listed.set(listed)
     try:
         yield
     finally:
@@ -138,7 +138,7 @@ def used(section: Any) -> list[Installed]:
 
 def members(annotation: Any) -> list[Any]:
     """The types of a union, without None and without what `Annotated` adds; of another type itself."""
-    while get_origin(annotation) is Annotated and _inner_is_union_or_section(annotation):
+    while get_origin(annotation) is Annotated and not _is_plain(get_args(annotation)[0]):
         annotation = get_args(annotation)[0]
     if get_origin(annotation) not in (Union, types.UnionType):
         return [annotation]
@@ -168,13 +168,14 @@ def marker(annotation: Any) -> Kinds | None:
 
 
 def declared(field: FieldInfo) -> Any:
-    """A field's type as it was written: Pydantic keeps what `Annotated` adds apart from it."""
-    return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+    """A field's type with its mark: Pydantic keeps what `Annotated` adds apart from the type."""
+    marks = [mark for mark in field.metadata if isinstance(mark, Kinds)]
+    return Annotated[(field.annotation, *marks)] if marks else field.annotation
 
 
-def _inner_is_union_or_section(annotation: Any) -> bool:
-    inner = get_args(annotation)[0]
-    return _is_section(inner) or get_origin(inner) in (Union, types.UnionType, Annotated)
+def _is_plain(inner: Any) -> bool:
+    """True for types such as `str`, of which `Annotated` says what they may hold."""
+    return get_origin(inner) is None and not _is_section(inner)
 
 
 def _is_section(member: Any) -> bool:

@@ -46,7 +46,7 @@ def unusable(found: Any, kind: str, base: type[Config] | None) -> str:
         return f"its entry point is a {type(found).__name__}, not an `o1kit.plugin.Plugin`"
     if found.api != API:
         return f"it was made for plugin API {found.api!r}, and this o1kit has {API}"
-    if not (isinstance(found.factory, str) and found.factory.count(":") == 1 or callable(found.factory)):
+    if not ((isinstance(found.factory, str) and found.factory.count(":") == 1) or callable(found.factory)):
         return "its `factory` is neither `package.module:name` nor a callable"
     if base is None:
         return "" if found.config is None else "its `config` must be None: this group has no sections"

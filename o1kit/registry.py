@@ -54,6 +54,13 @@ BUILTIN: dict[str, dict[str, str]] = {
 }
 """By group and kind, what makes it: `module:name`."""
 
+COMMANDS = "commands"
+"""The group of commands: entry points are a `typer.Typer` or a function, no kinds of a recipe."""
+GROUPS = (
+    "stages", "searches", "rewards", "tasks", "graders", "teachers", "models", "engines", "trackers", "exporters",
+    COMMANDS,
+)  # fmt: skip
+"""What can be added to, each under the entry-point group `o1kit.<name>`."""
 SECTIONS = {
     "stages": "o1kit.stages.config:StageConfig",
     "searches": "o1kit.search.section:SearchSection",
@@ -82,7 +89,7 @@ class Installed:
 
 def installed(group: str) -> list[Installed]:
     """All that installed packages register in a group, shadowed and clashing ones too, sorted."""
-    return [found for found in _scan(tuple(sys.path)) if found.group == group]
+    return list(_scan(group, tuple(sys.path)))
 
 
 def plugins(group: str) -> dict[str, list[Installed]]:
@@ -189,14 +196,14 @@ _LOADED: dict[type, Installed] = {}
 
 
 @cache
-def _scan(path: tuple[str, ...]) -> tuple[Installed, ...]:
-    """Everything that is registered, read once for each `sys.path`."""
-    found = {
-        Installed(e.group.removeprefix("o1kit."), e.name, e.dist.name, e.dist.version, e)
-        for e in entry_points()
-        if e.group.startswith("o1kit.") and e.dist is not None
-    }
-    return tuple(sorted(found, key=lambda one: (one.group, one.kind, one.distribution)))
+def _scan(group: str, path: tuple[str, ...]) -> tuple[Installed, ...]:
+    """What is registered in a group, read once for each `sys.path`."""
+    found = [
+        Installed(group, entry.name, entry.dist.name, entry.dist.version, entry)
+        for entry in entry_points(group=f"o1kit.{group}")
+        if entry.dist is not None
+    ]
+    return tuple(sorted(found, key=lambda one: (one.kind, one.distribution)))
 
 
 def _attribute(target: str) -> Any:

@@ -23,7 +23,7 @@ LEVELS = [
     {"report"},
     {"tracking"},
     {"artifacts"},
-    {"kinds"},
+    {"kinds", "plugin_checks"},
     {"registry"},
     {"plugin"},
     {"config", "cpu"},

@@ -14,6 +14,7 @@ from o1kit.plugin import kinds_of
 from o1kit.recipe.source import Path, Source
 from o1kit.registry import suggestion
 
+INSTALL = " Or install a plugin that provides it; `o1kit plugins list` shows the installed ones."
 _QUOTED = re.compile(r"'([^']*)'")
 
 
@@ -34,7 +35,8 @@ def explain(error: ValidationError, model: type[BaseModel], source: Source) -> N
             value = context.get("tag") if tag else item["input"]
             where = (*path, "kind") if tag else path
             hint = suggestion(str(value), choices) if choices else f" Expected {context.get('expected')}."
-            source.fault(where, f"unknown {where[-1]} {value!r}.{hint}")
+            more = INSTALL if PLUGIN in item["loc"][-1:] and "Did you mean" not in hint else ""
+            source.fault(where, f"unknown {where[-1]} {value!r}.{hint}{more}")
         elif kind == "union_tag_not_found":
             source.fault(path, f"needs a `kind`. Choose one of: {', '.join(_all_kinds(model, source.data, path))}.")
         elif kind == "value_error":
@@ -54,6 +56,7 @@ def written_path(loc: tuple[int | str, ...], data: Any) -> Path:
             tagged = True
             continue
         if part in ("[key]", NAMED, PLUGIN):
+            tagged = part == PLUGIN
             continue
         path.append(part)
         data = _child(data, part)
