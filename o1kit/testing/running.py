@@ -12,10 +12,10 @@ from o1kit.testing.lab import LONGEST, PROBLEMS, Lab
 T = TypeVar("T")
 LIMIT_S = 120.0
 """Seconds after which work counts as hung."""
-TURNS = (1, 6, 15, 40, 90, 200)
+TURNS = (1, 3, 6, 10, 15, 40, 90, 200)
 """Turns of the event loop after which work is cancelled."""
-GRACE = 20
-"""Turns that what was cancelled has for its ending."""
+GRACE, AFTER = 20, 3
+"""Turns that what was cancelled has for its ending, and what it has started has after that."""
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -56,6 +56,10 @@ async def _cancelled_after(work: Coroutine[Any, Any, Any], turns: int) -> tuple[
         return None, True
     task.cancel()
     for _ in range(GRACE):
+        await asyncio.sleep(0)
+        if task.done():
+            break
+    for _ in range(AFTER):
         await asyncio.sleep(0)
     left = [t for t in asyncio.all_tasks() if t not in (task, asyncio.current_task()) and not _of_engine(t)]
     if not task.done() or left:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
@@ -10,9 +11,8 @@ from pydantic import TypeAdapter
 from o1kit import registry
 from o1kit.engines.policy import DELIMITER
 from o1kit.functional.answers import find_answer
-from o1kit.rewards.pool import Job, ScoringPool
+from o1kit.rewards.pool import Job, ScoringPool, Verdict
 from o1kit.tasks.config import SplitConfig
-from o1kit.tasks.source import RIGHT
 from o1kit.tasks.suite import Suite
 from o1kit.testing.check import check
 from o1kit.testing.options import OPTIONS
@@ -100,44 +100,27 @@ def disjoint_splits(subject: Subject) -> str | None:
 
 
 @check(
-    why="accuracy is the share of answers that get exactly full credit",
-    fix="return RIGHT (1.0) for the truth's own answer and less for every other; never raise on what a model wrote",
+    why="accuracy is the share of answers that get exactly full credit; they are judged in processes that can be killed",
+    fix="return RIGHT (1.0) for the truth's own answer, less for all others; never raise; make the scorer importable by "
+    "name (static methods, or a grader made of plain values) and the truth's payload plain values",
 )
 def scores(subject: Subject) -> str | None:
-    """The truth's own answer is right; nonsense is not, and does not break the scorer."""
-    for problem, truth in drawn(subject):
-        scorer = _scorer(subject)
-        scorer.prepare(truth)
-        credit = scorer.score(truth, truth.answer)
-        if credit != RIGHT:
-            return f"the answer {truth.answer!r} of {problem.prompt!r} gets the credit {credit!r}, not {RIGHT}"
-        for answer in HOSTILE:
-            credit = scorer.score(truth, answer)
-            if answer.strip() != truth.answer and not 0.0 <= credit < RIGHT:
-                return f"to {problem.prompt!r} the answer {answer[:40]!r} gets the credit {credit!r}"
+    """In a worker process the truth's own answer is right; nonsense is wrong, and does not break the scorer."""
+    asked = [(problem, truth, answer) for problem, truth in drawn(subject) for answer in (truth.answer, *HOSTILE, None)]
+    for (problem, truth, answer), verdict in zip(asked, _verdicts(subject, [case[1:] for case in asked]), strict=True):
+        wanted = "no_answer" if answer is None else "right" if answer.strip() == truth.answer.strip() else "wrong"
+        if verdict.outcome != wanted:
+            detail = f" ({verdict.detail})" if verdict.detail else ""
+            return f"to {problem.prompt!r} the answer {(answer or '')[:40]!r} is {verdict.outcome}{detail}, not {wanted}"
     return None
 
 
-def _scorer(subject: Subject) -> Any:
+def _verdicts(subject: Subject, cases: Sequence[tuple[GroundTruth, str | None]]) -> list[Verdict]:
+    """What the source's own scorer says of answers, in one worker process."""
     source = source_of(subject)
-    return getattr(source, "grader", None) or type(source)
-
-
-@check(
-    why="answers are judged in worker processes that can be killed, so that none can hang or crash a run",
-    fix="make the scorer importable by name (a class with static methods), and the truth's payload plain values",
-)
-def scores_in_workers(subject: Subject) -> str | None:
-    """Its scorer gives the same verdicts in another process."""
-    (_, truth), *_ = drawn(subject, count=1)
-    jobs = [Job(_scorer(subject), truth, answer) for answer in (truth.answer, "no idea", None)]
+    scorer = getattr(source, "grader", None) or type(source)
     with ScoringPool(num_workers=1, timeout_s=20.0) as pool:
-        found = pool.judge(jobs)
-    outcomes = [verdict.outcome for verdict in found]
-    if outcomes != ["right", "wrong", "no_answer"]:
-        told = "; ".join(verdict.detail for verdict in found if verdict.detail)
-        return f"the right answer, a wrong one and none get {', '.join(outcomes)}{f' ({told})' if told else ''}"
-    return None
+        return pool.judge([Job(scorer, truth, answer) for truth, answer in cases])
 
 
 @check(
@@ -150,6 +133,7 @@ def taught(subject: Subject) -> str | None:
     if name is None:
         return None
     teacher = registry.lookup("teachers", name)()
+    stated: list[tuple[str, GroundTruth, str | None]] = []
     for problem, truth in drawn(subject):
         for mistakes in ([], ["noticed"]):
             steps = teacher.trace(truth, problem.prompt, mistakes, SEED)
@@ -157,9 +141,10 @@ def taught(subject: Subject) -> str | None:
                 return f"the chains for {problem.prompt!r} differ from one time to the next"
             if any(not step.endswith(DELIMITER) for step in steps[:-1]):
                 return f"a step of the chain for {problem.prompt!r} does not end with a newline: {steps}"
-            answer = find_answer("".join(steps))
-            if answer is None or _scorer(subject).score(truth, answer) != RIGHT:
-                return f"the chain for {problem.prompt!r} (mistakes: {mistakes}) states {answer!r}: {''.join(steps)!r}"
+            stated.append(("".join(steps), truth, find_answer("".join(steps))))
+    for (text, _, answer), verdict in zip(stated, _verdicts(subject, [case[1:] for case in stated]), strict=True):
+        if verdict.outcome != "right":
+            return f"a chain states {answer!r}, which is {verdict.outcome}: {text!r}"
     return None
 
 
@@ -169,7 +154,6 @@ CHECKS = (
     prefix,
     disjoint_splits,
     scores,
-    scores_in_workers,
     taught,
     *OPTIONS,
 )
