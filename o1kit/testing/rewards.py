@@ -175,7 +175,7 @@ def resumes(subject: Subject) -> str | None:
 def cancellation(subject: Subject) -> str | None:
     """Cancelled at any time it ends at once and leaves nothing running."""
     longest = max(some(), key=lambda state: len(state.actions))
-    return cancelled(lambda lab: _one(built(subject, lab), longest))
+    return cancelled(lambda lab: _one(built(subject, lab), longest), shares=True)
 
 
 @check(

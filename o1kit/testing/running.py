@@ -16,6 +16,8 @@ TURNS = (1, 3, 6, 10, 15, 40, 90, 200)
 """Turns of the event loop after which work is cancelled."""
 GRACE, AFTER = 20, 3
 """Turns that what was cancelled has for its ending, and what it has started has after that."""
+ENDING = 500
+"""Turns in which what is shared comes to its end."""
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -32,11 +34,14 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(limited())
 
 
-def cancelled(make: Callable[[Lab], Coroutine[Any, Any, Any]]) -> str | None:
-    """Cancels work after more and more turns, until it is done by then; returns what is wrong, or None."""
+def cancelled(make: Callable[[Lab], Coroutine[Any, Any, Any]], *, shares: bool = False) -> str | None:
+    """Cancels work after more and more turns, until it is done by then; returns what is wrong, or None.
+
+    Where it `shares` what it computes with others who may wait for it too, that may come to its end by itself.
+    """
     for turns in TURNS:
         lab = Lab()
-        found, done = run(_cancelled_after(make(lab), turns))
+        found, done = run(_cancelled_after(make(lab), turns, ENDING if shares else AFTER))
         if found is None and not done:
             found = _unusable(lab)
         if found is not None:
@@ -46,7 +51,7 @@ def cancelled(make: Callable[[Lab], Coroutine[Any, Any, Any]]) -> str | None:
     return None
 
 
-async def _cancelled_after(work: Coroutine[Any, Any, Any], turns: int) -> tuple[str | None, bool]:
+async def _cancelled_after(work: Coroutine[Any, Any, Any], turns: int, after: int) -> tuple[str | None, bool]:
     """What is wrong, and whether the work was done before it could be cancelled."""
     task = asyncio.ensure_future(work)
     for _ in range(turns):
@@ -59,7 +64,7 @@ async def _cancelled_after(work: Coroutine[Any, Any, Any], turns: int) -> tuple[
         await asyncio.sleep(0)
         if task.done():
             break
-    for _ in range(AFTER):
+    for _ in range(after):
         await asyncio.sleep(0)
     left = [t for t in asyncio.all_tasks() if t not in (task, asyncio.current_task()) and not _of_engine(t)]
     if not task.done() or left:
