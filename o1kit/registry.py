@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from o1kit.errors import EnvironmentFailure, RecipeError
+from o1kit.nearest import nearest
 
 if TYPE_CHECKING:
     from o1kit.config import Config
@@ -115,8 +115,8 @@ def origin(group: str, name: str) -> str:
 
 def suggestion(word: str, choices: list[str]) -> str:
     """` Did you mean 'x'?` for the nearest choice, or the list of choices when nothing is near."""
-    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    return f" Did you mean {near[0]!r}?" if near else f" Choose one of: {', '.join(choices)}."
+    near = nearest(word, choices)
+    return f" Did you mean {near!r}?" if near is not None else f" Choose one of: {', '.join(choices)}."
 
 
 def lookup(group: str, kind: str) -> Any:

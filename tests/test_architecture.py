@@ -29,7 +29,7 @@ LEVELS = [
     {"config", "cpu"},
     {"protocols", "functional"},
     {"ledger"},
-    {"types", "errors"},
+    {"types", "errors", "nearest"},
 ]
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
 FILES = sorted(ROOT.rglob("*.py"))

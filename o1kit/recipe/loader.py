@@ -10,12 +10,11 @@ from pydantic import ValidationError
 
 from o1kit.errors import RecipeError
 from o1kit.recipe.explain import explain
+from o1kit.recipe.faults import failure
 from o1kit.recipe.overrides import apply
 from o1kit.recipe.references import check
 from o1kit.recipe.schema import Recipe
-from o1kit.recipe.source import Fault, Source, parse
-
-MAX_FAULTS = 20
+from o1kit.recipe.source import Source, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ def recipe_from(source: Source, overrides: Sequence[str] = ()) -> Recipe:
         recipe = Recipe.model_validate(source.data)
     except ValidationError as error:
         explain(error, Recipe, source)
-        raise _error(source.faults) from None
+        raise failure(source) from None
     check(recipe, source)
     _stop(source)
     return recipe
@@ -84,11 +83,4 @@ def _read(path: Path) -> str:
 
 def _stop(source: Source) -> None:
     if source.faults:
-        raise _error(source.faults)
-
-
-def _error(faults: Sequence[Fault]) -> RecipeError:
-    lines = [str(fault) for fault in faults[:MAX_FAULTS]]
-    if len(faults) > MAX_FAULTS:
-        lines.append(f"... and {len(faults) - MAX_FAULTS} more")
-    return RecipeError("\n".join(lines))
+        raise failure(source)

@@ -17,6 +17,7 @@ Path = tuple[str | int, ...]
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
 MAX_NODES = 50_000
+_PLACE = re.compile(r"(.*):([0-9]+):([0-9]+)", re.DOTALL)
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
@@ -31,6 +32,30 @@ class Fault:
     place: str
     path: Path
     message: str
+    suggestion: str | None = None
+    """The nearest valid key or value, where there is one."""
+
+    @property
+    def file(self) -> str | None:
+        """The file that it is in; None for what the command line says."""
+        return self._parts[0]
+
+    @property
+    def line(self) -> int | None:
+        """Its line in the file, from 1."""
+        return self._parts[1]
+
+    @property
+    def column(self) -> int | None:
+        """Its column in the line, from 1."""
+        return self._parts[2]
+
+    @property
+    def _parts(self) -> tuple[str | None, int | None, int | None]:
+        found = _PLACE.fullmatch(self.place)
+        if self.place.startswith("--set"):
+            return None, None, None
+        return (found[1], int(found[2]), int(found[3])) if found else (self.place or None, None, None)
 
     def __str__(self) -> str:
         name = show(self.path)
@@ -60,9 +85,9 @@ class Source:
         places = (self.place(path[:end], key=key) for end in range(len(path), -1, -1))
         return next(filter(None, places), self.name)
 
-    def fault(self, path: Path, message: str, *, key: bool = False) -> None:
-        """Notes what is wrong at a path."""
-        self.faults.append(Fault(self.nearest(path, key=key), path, message))
+    def fault(self, path: Path, message: str, *, key: bool = False, suggestion: str | None = None) -> None:
+        """Notes what is wrong at a path, and the nearest valid key or value."""
+        self.faults.append(Fault(self.nearest(path, key=key), path, message, suggestion))
 
 
 def show(path: Path) -> str:
