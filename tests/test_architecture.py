@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1] / "o1kit"
 LEVELS = [
     {"__main__"},
     {"cli"},
-    {"runner", "rescoring"},
+    {"runner", "rescoring", "testing", "scaffold"},
     {"plan", "trainer"},
     {"checkpoints"},
     {"recipe"},

@@ -1,4 +1,4 @@
-"""The conformance kit: checks that any search, reward, task or engine has to pass, for plugins and built-in kinds alike.
+"""The conformance kit: checks that any search, reward, task or engine has to pass.
 
     from o1kit.testing import conformance
 

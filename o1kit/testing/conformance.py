@@ -1,8 +1,8 @@
 """Classes of tests for pytest: one test for each check of a kind.
 
-    from o1kit.testing import conformance
+from o1kit.testing import conformance
 
-    TestMine = conformance.search("my_kind", {"num_samples": 4})
+TestMine = conformance.search("my_kind", {"num_samples": 4})
 """
 
 from __future__ import annotations

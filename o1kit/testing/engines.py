@@ -106,7 +106,7 @@ def greedy(subject: Subject) -> str | None:
 
 @check(
     why="a run must give the same numbers again, whatever was sampled with it",
-    fix="make the noise of sample i at position t from (key, i, t) alone, not from a generator that others draw from too",
+    fix="make the noise of sample i at position t from (key, i, t) alone, not from a shared generator",
 )
 def function_of_the_key(subject: Subject) -> str | None:
     """A sample depends on its key and index only: not on other requests, their order, or how many samples there are."""
@@ -134,12 +134,12 @@ def any_batch_size(subject: Subject) -> str | None:
 
 @check(
     why="searches act on why a sample ended",
-    fix="`step` at a stop token, `answer` at end-of-text, `length` at max_tokens, `context` where the model has no room left",
+    fix="`step` at a stop token, `answer` at end-of-text, `length` at max_tokens, `context` where there is no room",
 )
 def endings(subject: Subject) -> str | None:
     """Samples end where they should, and say why."""
     engine, spelling = built(subject), template()
-    for i, group in sampled(engine).items():
+    for group in sampled(engine).values():
         for completion in group:
             last, length = completion.token_ids[-1], len(completion.token_ids)
             right = "answer" if last == spelling.eos_id else "length" if length == MOST else None
@@ -171,7 +171,7 @@ def ledger(subject: Subject) -> str | None:
         if spent.generated != made:
             return f"{made} tokens were generated for a problem, and {spent.generated} charged to it"
         if spent.prompt + spent.cached < len(prompts()[i]):
-            return f"a prompt of {len(prompts()[i])} tokens was charged as {spent.prompt} computed and {spent.cached} cached"
+            return f"a prompt of {len(prompts()[i])} tokens was charged as {spent.prompt} and {spent.cached} cached"
     return None
 
 

@@ -113,7 +113,7 @@ class Lab:
     engines: dict[str, TorchEngine] = field(default_factory=dict)
 
     def engine(self, name: str = "policy") -> TorchEngine:
-        """The engine of that name: `policy` over the policy's model, `judge` over the reward model; others as policy."""
+        """The engine of that name: `policy` over the policy's model, `judge` over the reward model."""
         if name not in self.engines:
             self.engines[name] = engine_of(reward_model() if name == "judge" else model(), self.max_batch)
         return self.engines[name]

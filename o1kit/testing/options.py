@@ -123,7 +123,7 @@ def wrong_type(subject: Subject) -> str | None:
 
 @check(
     why="`o1kit explain`, `--help` and editors show this text and nothing else",
-    fix='write a docstring under the class and under every field, as in `num_samples: Count = 4` / `"""Samples drawn."""`',
+    fix='write a docstring under the class and under every field, as in `size: Count = 4` / `"""How large."""`',
 )
 def documented(subject: Subject) -> str | None:
     """The section and all its options say what they are."""

@@ -21,7 +21,7 @@ from o1kit.testing.lab import ASK_MARK, Lab, chains, template
 from o1kit.testing.options import OPTIONS
 from o1kit.testing.running import cancelled, run
 from o1kit.testing.subject import Subject
-from o1kit.types import State
+from o1kit.types import Account, State
 
 SEED = 5
 TOLERANCE = 1e-4
@@ -81,15 +81,17 @@ def unlike(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]], 
 
 @check(
     why="searches weigh, multiply and average scores as probabilities",
-    fix="map what you compute into [0, 1] (o1kit.functional.preference.sigmoid), and raise RewardFailure where you cannot judge",
+    fix="map what you compute into [0, 1] (functional.preference.sigmoid); raise RewardFailure where you cannot judge",
 )
 def in_range(subject: Subject) -> str | None:
     """Every score is a number in [0, 1], one for each step."""
     states = some()
     found = judged(subject, Lab(), states)
     if not any(found):
-        return f"it could judge none of {len(states)} chains (RewardFailure); the kit's model answers a prompt that ends " \
-               f"with {ASK_MARK!r} with a number from -9 to 99"
+        return (
+            f"it could judge none of {len(states)} chains (RewardFailure); the kit's model answers a prompt that ends "
+            f"with {ASK_MARK!r} with a number from -9 to 99"
+        )
     for state, (score, *steps) in ((state, scores) for state, scores in zip(states, found) if scores):
         if len(steps) != len(state.actions):
             return f"a chain of {len(state.actions)} steps has {len(steps)} step scores"
@@ -100,7 +102,7 @@ def in_range(subject: Subject) -> str | None:
 
 @check(
     why="a reward that is made again must say the same: runs are resumed, and results compared",
-    fix="draw noise from keys derived of the chain (o1kit.functional.keys.derive), and keep no memory of what was judged",
+    fix="draw noise from keys derived of the chain (o1kit.functional.keys.derive); keep no memory of what was judged",
 )
 def same_chain_same_score(subject: Subject) -> str | None:
     """Judged again, by the same reward and by a new one, a chain is worth the same."""
@@ -141,7 +143,7 @@ def charged(subject: Subject) -> str | None:
     for engine in lab.engines.values():
         for account in engine.ledger.entries:
             if (account.problem, account.phase) != (state.problem.id, "score"):
-                return f"tokens are charged to {account.problem!r} as {account.phase!r}, not to {state.problem.id!r} as 'score'"
+                return f"tokens are charged to {account}, not to {Account(state.problem.id, 'score')}"
     return None
 
 
@@ -180,7 +182,7 @@ def cancellation(subject: Subject) -> str | None:
 
 @check(
     why="tables, trees and journals name a reward, mixtures weigh it, and stages ask whose tokens it takes",
-    fix="derive from o1kit.rewards.base.RewardBase (or ChainReward), set `name`, `level` and `engine`; section: RewardSection",
+    fix="derive from o1kit.rewards.base.RewardBase (or ChainReward), set `name`, `level`, `engine`; section: RewardSection",
 )
 def described(subject: Subject) -> str | None:
     """It says what it is called, what it judges and what computes it."""

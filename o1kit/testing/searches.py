@@ -100,12 +100,13 @@ def differs(first: dict[int, SearchResult], second: dict[int, SearchResult], whe
 
 @check(
     why="tables, PPO and the files of trees read these fields",
-    fix="build trajectories with `State.after` and answers with `policy.answer(state)`; give at least one answer, or None",
+    fix="build trajectories with `State.after` and answers with `policy.answer(state)`; at least one, or None",
 )
 def well_formed(subject: Subject) -> str | None:
     """The parts of a result fit together."""
     policy = Lab().policy()
-    for i, result in plain(subject).items():
+    found_of: Any = plain(subject)
+    for i, result in found_of.items():
         if not isinstance(result, SearchResult):
             return f"`run` returned {type(result).__name__}, not SearchResult"
         if not result.answers:
@@ -115,9 +116,11 @@ def well_formed(subject: Subject) -> str | None:
             if wrong is not None:
                 return wrong
             if found.answer != policy.answer(found.state):
-                return f"a trajectory has the answer {found.answer!r}, and its chain states {policy.answer(found.state)!r}"
+                return (
+                    f"a trajectory has the answer {found.answer!r}, and its chain states {policy.answer(found.state)!r}"
+                )
             if not math.isfinite(found.score) or len(found.step_scores) not in (0, len(found.state.actions)):
-                return f"a trajectory of {len(found.state.actions)} steps has {len(found.step_scores)} scores, {found.score} in all"
+                return f"a trajectory of {len(found.state.actions)} steps has the scores {found.step_scores}, {found.score}"
         ids = [node.id for node in result.tree]
         if len(set(ids)) < len(ids) or any(n.parent is not None and n.parent not in ids for n in result.tree):
             return "nodes of the tree have equal ids, or a parent that is not in it"
@@ -147,7 +150,7 @@ def same_key_same_result(subject: Subject) -> str | None:
 
 @check(
     why="problems are searched many at a time, in an order that no one knows",
-    fix="keep nothing on the search object between calls of `run`, and give every request a key derived from `key` alone",
+    fix="keep nothing on the search object between calls of `run`; derive every request's key from `key` alone",
 )
 def any_order(subject: Subject) -> str | None:
     """The result of a problem does not depend on what is searched besides."""
@@ -182,7 +185,7 @@ def budget(subject: Subject) -> str | None:
 
 @check(
     why="the cost of each problem is told, and stops searches that have a budget",
-    fix="ask the policy with the state you were given or one that continues it: its problem is whom tokens are charged to",
+    fix="ask the policy with the state you were given or one that continues it: its problem is charged",
 )
 def charged(subject: Subject) -> str | None:
     """All tokens are charged to the problem that is searched."""
@@ -220,7 +223,7 @@ def resumes(subject: Subject) -> str | None:
 
 @check(
     why="Ctrl-C and a failing stage cancel searches; one that goes on holds the run and spends tokens nobody reads",
-    fix="let CancelledError pass (no bare `except`, no `suppress`), and await every task you start (asyncio.gather, TaskGroup)",
+    fix="let CancelledError pass (no bare `except`, no `suppress`); await every task you start (gather, TaskGroup)",
 )
 def cancellation(subject: Subject) -> str | None:
     """Cancelled at any time it ends at once and leaves nothing running."""
@@ -229,7 +232,7 @@ def cancellation(subject: Subject) -> str | None:
 
 @check(
     why="tables name searches by their titles, and the plan asks a section what judges it",
-    fix="give the section a `title` that says what sets it apart, and a `judge` that is judge, value_head, confidence or None",
+    fix="a `title` that says what sets the search apart; a `judge` that is judge, value_head, confidence or None",
 )
 def section(subject: Subject) -> str | None:
     """The section answers what stages ask of it, and survives being written down."""

@@ -100,9 +100,9 @@ def disjoint_splits(subject: Subject) -> str | None:
 
 
 @check(
-    why="accuracy is the share of answers that get exactly full credit; they are judged in processes that can be killed",
-    fix="return RIGHT (1.0) for the truth's own answer, less for all others; never raise; make the scorer importable by "
-    "name (static methods, or a grader made of plain values) and the truth's payload plain values",
+    why="accuracy is the share of answers with exactly full credit; they are judged in processes that can be killed",
+    fix="return RIGHT (1.0) for the truth's own answer, less for all others; never raise; make the scorer importable "
+    "by name (static methods, or a grader made of plain values) and the truth's payload plain values",
 )
 def scores(subject: Subject) -> str | None:
     """In a worker process the truth's own answer is right; nonsense is wrong, and does not break the scorer."""
@@ -111,21 +111,21 @@ def scores(subject: Subject) -> str | None:
         wanted = "no_answer" if answer is None else "right" if answer.strip() == truth.answer.strip() else "wrong"
         if verdict.outcome != wanted:
             detail = f" ({verdict.detail})" if verdict.detail else ""
-            return f"to {problem.prompt!r} the answer {(answer or '')[:40]!r} is {verdict.outcome}{detail}, not {wanted}"
+            return f"to {problem.prompt!r} the answer {(answer or '')[:40]!r} is {verdict.outcome}{detail}"
     return None
 
 
 def _verdicts(subject: Subject, cases: Sequence[tuple[GroundTruth, str | None]]) -> list[Verdict]:
     """What the source's own scorer says of answers, in one worker process."""
     source = source_of(subject)
-    scorer = getattr(source, "grader", None) or type(source)
+    scorer: Any = getattr(source, "grader", None) or type(source)
     with ScoringPool(num_workers=1, timeout_s=20.0) as pool:
         return pool.judge([Job(scorer, truth, answer) for truth, answer in cases])
 
 
 @check(
     why="models learn from these chains, and PPO's numbers start from what was learned",
-    fix="end each step with a newline, state the answer in the last one (`The answer is ...`), draw mistakes from `seed`",
+    fix="end each step with a newline, state the answer in the last (`The answer is ...`), draw mistakes from `seed`",
 )
 def taught(subject: Subject) -> str | None:
     """Where it names a teacher, chains state the right answer, are the same again, and mistakes show."""

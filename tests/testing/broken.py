@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict
 
-from o1kit.config import Config, Count, Positive
+from o1kit.config import Count
 from o1kit.functional.keys import derive
 from o1kit.functional.voting import majority_vote
 from o1kit.plugin import Plugin
 from o1kit.search.sample import independent
 from o1kit.search.section import DecodingConfig
-from o1kit.types import GroundTruth, Problem, SearchResult, State, Trajectory, Usage
+from o1kit.types import SearchResult, State, Trajectory, Usage
 
 
 class Section(DecodingConfig):

@@ -1,4 +1,4 @@
-"""Every built-in search, reward, task and engine passes the conformance kit: some at once, all of them in the slow part."""
+"""Every built-in search, reward, task and engine passes the conformance kit."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from o1kit import registry
-from o1kit.search.config import SearchConfig
 from o1kit.kinds import sections
 from o1kit.rewards.config import RewardConfig
+from o1kit.search.config import SearchConfig
 from o1kit.testing.check import Check
 from o1kit.testing.conformance import checks_of
 from o1kit.testing.lab import ASK_MARK
@@ -38,7 +38,11 @@ SECTIONS: list[tuple[str, str, dict[str, Any]]] = [
     ("rewards", "value_head", {}),
     ("rewards", "self_score", {"prompt": "{problem} {answer}\n" + ASK_MARK}),
     ("rewards", "judge", {"rubric": SHORT, "reply": LABELS}),
-    ("rewards", "constitution", {"principles": ["Be brief."], "prompt": SHORT + "{principle}{critique}", "alternatives": 110}),
+    (
+        "rewards",
+        "constitution",
+        {"principles": ["Be brief."], "prompt": SHORT + "{principle}{critique}", "alternatives": 110},
+    ),
     ("rewards", "mixture", {"of": [{"kind": "prm", "model": "any"}, {"kind": "confidence"}]}),
     ("tasks", "reasoning_gym", {"generator": "chain_sum"}),
     ("tasks", "reasoning_gym", {"generator": "letter_counting"}),
@@ -49,7 +53,12 @@ SECTIONS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 SUBJECTS = [Subject(group, kind, options, DATA) for group, kind, options in SECTIONS]
 CASES = [(subject, check) for subject in SUBJECTS for check in checks_of(subject.group)]
-QUICK = {("searches", "beam", "budget"), ("rewards", "prm", "any_batch"), ("tasks", "jsonl", "disjoint_splits"), ("engines", "torch", "logprobs")}
+QUICK = {
+    ("searches", "beam", "budget"),
+    ("rewards", "prm", "any_batch"),
+    ("tasks", "jsonl", "disjoint_splits"),
+    ("engines", "torch", "logprobs"),
+}
 """Checked every time; the rest is for the slow part."""
 
 
@@ -67,6 +76,8 @@ def test_built_in_kinds_conform(subject: Subject, check: Check) -> None:
 def test_no_built_in_kind_is_left_out() -> None:
     """The verifier needs the ground truth, and answers to the graders' own tests; servers to those of the engine."""
     listed = {(subject.group, subject.kind) for subject in SUBJECTS}
-    kinds = {("searches", kind) for kind in sections(SearchConfig)} | {("rewards", kind) for kind in sections(RewardConfig)}
+    kinds = {("searches", kind) for kind in sections(SearchConfig)} | {
+        ("rewards", kind) for kind in sections(RewardConfig)
+    }
     kinds |= {("tasks", kind) for kind in registry.BUILTIN["tasks"]}
     assert kinds - listed == {("rewards", "verifier")}

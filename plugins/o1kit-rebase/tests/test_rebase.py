@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from o1kit_rebase.config import RebaseConfig
+from o1kit_rebase.search import Rebase, balanced
+
 from o1kit.recipe.loader import load_recipe
 from o1kit.rewards.prm import PrmReward
 from o1kit.testing import conformance
 from o1kit.testing.lab import PROBLEMS, Lab
 from o1kit.types import SearchResult
-
-from o1kit_rebase.config import RebaseConfig
-from o1kit_rebase.search import Rebase, balanced
 
 TestRebase = conformance.search("rebase", {"num_samples": 3, "max_steps": 3})
 

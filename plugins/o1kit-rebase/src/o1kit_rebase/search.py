@@ -19,7 +19,6 @@ from o1kit.protocols import Policy, StepReward
 from o1kit.search.best_of_n.search import choose
 from o1kit.search.tree import Node, export
 from o1kit.types import Action, SearchResult, State, Trajectory, Usage
-
 from o1kit_rebase.config import RebaseConfig
 
 
