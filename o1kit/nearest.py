@@ -20,8 +20,8 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
     if len(word) > LONGEST or not known:
         return None
     plain = _plain(word)
-    _, _, found = min((slips(plain, _plain(choice)), _reach(plain, _plain(choice)), choice) for choice in known)
-    if slips(plain, _plain(found)) <= max(1, (min(len(word), len(found)) + 1) // 3):
+    count, _, found = min((slips(plain, _plain(choice)), _reach(plain, _plain(choice)), choice) for choice in known)
+    if count <= max(1, (min(len(word), len(found)) + 1) // 3):
         return found
     parts = [choice for choice in known if len(plain) > 2 and (plain in _plain(choice) or _plain(choice) in plain)]
     if parts:
@@ -36,6 +36,10 @@ def slips(one: str, other: str) -> int:
 
     This is the optimal string alignment distance: Damerau's and Levenshtein's, where no letter is moved twice.
     """
+    shared = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    one, other = one[shared:], other[shared:]
+    while one and other and one[-1] == other[-1]:
+        one, other = one[:-1], other[:-1]
     before: list[int] = []
     row = list(range(len(other) + 1))
     for i, a in enumerate(one, 1):

@@ -46,6 +46,26 @@ BUILTIN: dict[str, dict[str, str]] = {
         "math": "o1kit.tasks.graders.mathematics:MathGrader",
         "python": "o1kit.tasks.graders.python:PythonGrader",
     },
+    "rewards": {
+        "verifier": "o1kit.rewards.verifier:Verifier",
+        "prm": "o1kit.rewards.build:trained",
+        "orm": "o1kit.rewards.build:trained",
+        "pairwise": "o1kit.rewards.build:trained",
+        "confidence": "o1kit.rewards.build:confidence",
+        "value_head": "o1kit.rewards.build:value_head",
+        "self_score": "o1kit.rewards.build:self_score",
+        "judge": "o1kit.rewards.build:rubric",
+        "constitution": "o1kit.rewards.build:constitution",
+        "mixture": "o1kit.rewards.build:mixture",
+    },
+    "models": {
+        "scratch": "o1kit.stages.start:scratch_model",
+        "hf": "o1kit.stages.start:hf_model",
+    },
+    "engines": {
+        "torch": "o1kit.stages.searching:torch_engine",
+        "http": "o1kit.engines.http:HttpEngine",
+    },
     "teachers": {
         "letter_counting": "o1kit.tasks.teachers.letter_counting:LetterCountingTeacher",
         "chain_sum": "o1kit.tasks.teachers.chain_sum:ChainSumTeacher",
@@ -64,6 +84,12 @@ GROUPS = (
 SECTIONS = {
     "stages": "o1kit.stages.config:StageConfig",
     "searches": "o1kit.search.section:SearchSection",
+    "rewards": "o1kit.rewards.config:RewardSection",
+    "tasks": "o1kit.tasks.config:SourceSection",
+    "graders": "o1kit.config:Config",
+    "models": "o1kit.config:Config",
+    "engines": "o1kit.config:Config",
+    "trackers": "o1kit.tracking.config:TrackerSection",
 }
 """By group, what the sections of its plugins must be subclasses of."""
 

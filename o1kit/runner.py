@@ -42,6 +42,7 @@ from o1kit.artifacts import (
     write_done,
     write_json,
 )
+from o1kit.config import public
 from o1kit.cpu import peak_memory_mb, tune_process
 from o1kit.errors import EnvironmentFailure, RecipeError
 from o1kit.protocols import Artifact, BuiltStage, StageInputs
@@ -97,7 +98,7 @@ def run_plan(
     display = Display(plain=plain)
     tune_process()
     with _lock(directory), use(display), quiet(), Interrupt(display.say).listening() as interrupt:
-        write_json(directory / "recipe.json", plan.recipe.model_dump(mode="json"))
+        write_json(directory / "recipe.json", public(plan.recipe))
         run = _Run(plan, recipe_directory.resolve(), directory, display, interrupt)
         for stage in plan.stages:
             run.stage(stage, selected=stage.name in chosen)
@@ -180,11 +181,10 @@ class _Run:
     def _identity(self, stage: PlannedStage) -> dict[str, Any]:
         """What makes a stage's folder the right one: its fingerprint, and the very weights it was built on."""
         inputs = {name: digest(self.finished[name].directory) for name in stage.inputs}
-        return {
-            "fingerprint": stage.fingerprint,
-            "inputs": inputs,
-            "data": self.data | self._files(stage) | self._folders(stage),
-        }
+        data = self.data | self._files(stage) | self._folders(stage)
+        # As it will be read back: a path from the environment is not written.
+        identity: dict[str, Any] = finite({"fingerprint": stage.fingerprint, "inputs": inputs, "data": data})
+        return identity
 
     def _files(self, stage: PlannedStage) -> dict[str, str]:
         """Hashes of the files that a stage's own sections read, if they do."""
@@ -256,13 +256,13 @@ class _Run:
                 os.replace(directory, previous)
             self.display.say(f"{stage.name}: changed or damaged, runs again; the old folder is now {previous.name}")
         write_json(directory / STAGE, identity)
-        write_json(directory / "config.json", stage.config.model_dump(mode="json"))
+        write_json(directory / "config.json", public(stage.config))
 
     def _wandb(self, stage: PlannedStage) -> WandbLogger | None:
         from o1kit.tracking.loggers import wandb_logger
 
         options = self.plan.recipe.tracking.wandb
-        config = {"stage": stage.config.model_dump(mode="json"), "recipe": self.plan.recipe.model_dump(mode="json")}
+        config = {"stage": public(stage.config), "recipe": public(self.plan.recipe)}
         return wandb_logger(
             options.mode,
             options.project,

@@ -27,7 +27,7 @@ LEVELS = [
     {"registry"},
     {"plugin"},
     {"config", "cpu"},
-    {"protocols", "functional"},
+    {"protocols", "functional", "reference"},
     {"ledger"},
     {"types", "errors", "nearest"},
 ]

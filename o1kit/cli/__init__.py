@@ -28,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except O1kitError as error:
-        print(f"error: {error}", file=sys.stderr)
+        from o1kit.functional.secrets import hide
+
+        print(f"error: {hide(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on from the last checkpoint", file=sys.stderr)

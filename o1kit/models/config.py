@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from o1kit.config import Config, Count, Positive, Probability
+from o1kit.config import Config, Count, FolderOrId, Positive, Probability
 from o1kit.kinds import Kinds
 
 
@@ -61,7 +61,7 @@ class HfModelConfig(Config):
 
     kind: Literal["hf"]
     """Selects this model."""
-    source: str
+    source: FolderOrId
     """Folder or hub id."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Number format of the weights."""

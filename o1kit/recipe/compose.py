@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
+from o1kit.config import public
 from o1kit.errors import RecipeError
 from o1kit.recipe.loader import load_recipe
 from o1kit.recipe.source import parse
@@ -54,7 +55,7 @@ def compose(wanted: Wanted) -> dict[str, Any]:
     for text in wanted.tasks:
         path = Path(text.partition(":")[0])
         if path.suffix in RECIPES:
-            grading |= load_recipe(path).grading.model_dump(mode="json", exclude_defaults=True)
+            grading |= public(load_recipe(path).grading, exclude_defaults=True)
         for name, split, measured in _splits(text, wanted.num_problems):
             if name in splits and splits[name] != split:
                 raise RecipeError(f"--tasks {text}: there is already a split {name!r}. Evaluate them one by one.")
@@ -134,7 +135,7 @@ def _recipe_splits(path: Path, chosen: list[str], count: int | None) -> Iterator
         if name not in recipe.tasks:
             raise RecipeError(f"--tasks {path}: has no split {name!r}. It has: {', '.join(recipe.tasks)}.")
     for name, split in recipe.tasks.items():
-        data = split.model_dump(mode="json", exclude_defaults=True)
+        data = public(split, exclude_defaults=True)
         for source in data["sources"]:
             if source["kind"] == "jsonl":
                 source["path"] = str((path.parent / source["path"]).resolve())

@@ -145,7 +145,7 @@ def _all_kinds(model: type[BaseModel], data: Any, path: Path) -> list[str]:
 
 
 def _described(model: type[BaseModel], data: Any, path: Path) -> str:
-    section = _section(model, data, path[:-1])
+    section = _section(model, data, path[:-1]) if path else None
     return docs(section).get(str(path[-1]), "").split("\n")[0] if section is not None else ""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from o1kit.errors import O1kitError, RecipeError
 from o1kit.functional.printable import printable
-from o1kit.recipe.source import Fault, Source, show
+from o1kit.recipe.source import OPTION, Fault, Source, show
 
 MAX_FAULTS = 20
 """Most faults that are told at once: nobody reads more."""
@@ -40,7 +40,7 @@ def as_data(error: O1kitError, file: str) -> list[dict[str, Any]]:
             "line": fault.line,
             "column": fault.column,
             "path": show(fault.path),
-            "message": fault.message,
+            "message": fault.message.partition(f"\n    {OPTION}")[0],
             "suggestion": fault.suggestion,
         }
         for fault in faults
@@ -50,7 +50,9 @@ def as_data(error: O1kitError, file: str) -> list[dict[str, Any]]:
 def _told(fault: Fault, lines: dict[str, list[str]]) -> str:
     """One fault with the line that it is in."""
     text = str(fault)
-    head = printable(text if len(text) <= LONGEST else f"{text[:LONGEST]}...").replace("\n", "\\n")
+    head = printable(text if len(text) <= LONGEST else f"{text[:LONGEST]}...")
+    if not fault.place.startswith(OPTION):  # what an option says is shown with the message
+        head = head.replace("\n", "\\n")
     rows: Sequence[str] = lines.get(fault.file or "", ())
     if fault.line is None or fault.column is None or not 0 < fault.line <= len(rows):
         return head

@@ -22,6 +22,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as RichBars
 
+from o1kit.functional.secrets import hide
+
 LINE_EVERY_S = 10.0
 """Seconds between the plain lines of one loop."""
 BAR_EVERY_S = 0.2
@@ -40,7 +42,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """Prints one message, above the bars if there are any."""
-        self.console.print(text, markup=False)
+        self.console.print(hide(text), markup=False)
         self.console.file.flush()
 
     def open_bar(self, label: str, total: float | None) -> TaskID:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from o1kit.config import Config, Count, NonNegative, Positive, Probability, StageName
+from o1kit.config import Config, Count, FilePath, NonNegative, Positive, Probability, StageName
 from o1kit.functional.prompts import with_places
 from o1kit.protocols import Decoding
 from o1kit.stages.config import StageConfig
@@ -157,7 +157,7 @@ class FileLabelsConfig(Config):
 
     kind: Literal["file"]
     """Selects this source of labels."""
-    path: str
+    path: FilePath
     """JSON lines (`.jsonl`), a JSON list or object (`.json`) or Parquet (`.parquet`), from the recipe's folder on."""
     format: Format
     """What its rows are."""
