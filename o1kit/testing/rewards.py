@@ -81,7 +81,7 @@ def unlike(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]], 
 
 @check(
     why="searches weigh, multiply and average scores as probabilities",
-    fix="map what you compute into [0, 1] (functional.preference.sigmoid); raise RewardFailure where you cannot judge",
+    fix="map what you compute into [0, 1] (functional.preference.sigmoid); RewardFailure where you cannot",
 )
 def in_range(subject: Subject) -> str | None:
     """Every score is a number in [0, 1], one for each step."""
@@ -182,7 +182,7 @@ def cancellation(subject: Subject) -> str | None:
 
 @check(
     why="tables, trees and journals name a reward, mixtures weigh it, and stages ask whose tokens it takes",
-    fix="derive from o1kit.rewards.base.RewardBase (or ChainReward), set `name`, `level`, `engine`; section: RewardSection",
+    fix="derive from o1kit.rewards.base.RewardBase (or ChainReward), set name, level, engine; section: RewardSection",
 )
 def described(subject: Subject) -> str | None:
     """It says what it is called, what it judges and what computes it."""

@@ -120,7 +120,7 @@ def well_formed(subject: Subject) -> str | None:
                     f"a trajectory has the answer {found.answer!r}, and its chain states {policy.answer(found.state)!r}"
                 )
             if not math.isfinite(found.score) or len(found.step_scores) not in (0, len(found.state.actions)):
-                return f"a trajectory of {len(found.state.actions)} steps has the scores {found.step_scores}, {found.score}"
+                return f"a trajectory of {len(found.state.actions)} steps is worth {found.step_scores}, {found.score}"
         ids = [node.id for node in result.tree]
         if len(set(ids)) < len(ids) or any(n.parent is not None and n.parent not in ids for n in result.tree):
             return "nodes of the tree have equal ids, or a parent that is not in it"
