@@ -45,7 +45,7 @@ from o1kit.artifacts import (
 from o1kit.config import public
 from o1kit.cpu import peak_memory_mb, tune_process
 from o1kit.errors import EnvironmentFailure, RecipeError
-from o1kit.protocols import Artifact, BuiltStage, StageInputs
+from o1kit.protocols import Artifact, BuiltStage, StageInputs, TrackerContext
 from o1kit.report import results as results_file
 from o1kit.report.table import cells, headings, print_report
 from o1kit.report.tree import read_trees, rows_of, tree_file
@@ -143,7 +143,8 @@ class _Run:
     @cached_property
     def data(self) -> dict[str, str]:
         """Hashes of the files that problems are read from: what they hold decides what is trained."""
-        paths = {s.path for split in self.plan.recipe.tasks.values() for s in split.sources if s.kind == "jsonl"}
+        sources = [source for split in self.plan.recipe.tasks.values() for source in split.sources]
+        paths = {path for path in (getattr(source, "path", None) for source in sources) if isinstance(path, str)}
         return self._hashes(sorted(paths))
 
     def _hashes(self, paths: Sequence[str]) -> dict[str, str]:
@@ -273,6 +274,14 @@ class _Run:
             config=config,
         )
 
+    def _trackers(self, stage: PlannedStage) -> list[Any]:
+        from o1kit.tracking.loggers import trackers
+
+        recipe = self.plan.recipe
+        config = {"stage": public(stage.config), "recipe": public(recipe)}
+        context = TrackerContext(recipe.name, stage.name, self.directory, self.directory / stage.name, config)
+        return list(trackers(recipe.tracking.trackers, context))
+
     def _train(self, stage: PlannedStage, directory: Path, built: BuiltStage, wandb: WandbLogger | None) -> None:
         from o1kit.checkpoints import newest
         from o1kit.tracking.loggers import JsonlLogger
@@ -287,7 +296,7 @@ class _Run:
         metrics = JsonlFile(directory / METRICS)
         for file in (metrics, JsonlFile(directory / ROLLOUTS)):
             file.rewind(step)
-        loggers = [JsonlLogger(metrics), *([wandb] if wandb is not None else [])]
+        loggers = [JsonlLogger(metrics), *([wandb] if wandb is not None else []), *self._trackers(stage)]
         every = getattr(stage.config, "checkpoint_every", 200)
         trainer = build_trainer(built, directory, loggers, self.interrupt, every)
         if built.verb == "test":
