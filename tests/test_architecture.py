@@ -14,7 +14,7 @@ LEVELS = [
     {"__main__"},
     {"cli"},
     {"rehearsal", "resuming", "doctor"},
-    {"runner", "rescoring", "samples", "sharing"},
+    {"runner", "rescoring", "samples", "sharing", "testing", "scaffold"},
     {"outlook"},
     {"identity"},
     {"plan", "trainer"},
