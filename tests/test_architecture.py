@@ -13,9 +13,13 @@ ROOT = Path(__file__).parents[1] / "o1kit"
 LEVELS = [
     {"__main__"},
     {"cli"},
+    {"rehearsal", "resuming", "doctor"},
     {"runner", "rescoring", "samples", "sharing"},
+    {"outlook"},
+    {"identity"},
     {"plan", "trainer"},
     {"checkpoints"},
+    {"control"},
     {"explain"},
     {"recipe"},
     {"stages"},
@@ -29,9 +33,9 @@ LEVELS = [
     {"registry"},
     {"plugin"},
     {"config", "cpu"},
-    {"protocols", "functional"},
+    {"protocols", "functional", "reference"},
     {"ledger"},
-    {"types", "errors"},
+    {"types", "errors", "nearest"},
 ]
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
 FILES = sorted(ROOT.rglob("*.py"))
