@@ -145,5 +145,6 @@ def _classes(module: str) -> dict[str, list[ast.stmt]]:
                 visit(child, prefix)
 
     with suppress(OSError, TypeError, KeyError, SyntaxError):  # made at run time: there is no source
-        visit(ast.parse(inspect.getsource(sys.modules[module])), "")
+        source = sys.modules[module]
+        visit(ast.parse(inspect.getsource(source), source.__file__ or module), "")
     return found

@@ -107,8 +107,8 @@ class _Union:
         except ValidationError:
             raise
         except Exception as error:  # another package's validators: anything can happen
-            told = f"{installed[kind][0]} failed to check this section: {type(error).__name__}: {error}"
-            raise _fault(kind, told) from error
+            text = f"{installed[kind][0]} failed to check this section: {type(error).__name__}: {error}"
+            raise _fault(kind, text) from error
 
 
 @contextmanager
@@ -168,9 +168,8 @@ def marker(annotation: Any) -> Kinds | None:
 
 
 def declared(field: FieldInfo) -> Any:
-    """A field's type with its mark: Pydantic keeps what `Annotated` adds apart from the type."""
-    marks = [mark for mark in field.metadata if isinstance(mark, Kinds)]
-    return Annotated[(field.annotation, *marks)] if marks else field.annotation
+    """A field's type with its bounds and marks: Pydantic keeps what `Annotated` adds apart from the type."""
+    return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
 
 
 def _is_plain(inner: Any) -> bool:

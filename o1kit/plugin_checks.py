@@ -1,4 +1,4 @@
-"""`problems`: what is wrong with an installed plugin, found by importing it. Recipes find the worst of it themselves."""
+"""`problems`: what is wrong with an installed plugin, found by importing it."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from o1kit.errors import EnvironmentFailure, RecipeError
+from o1kit.nearest import nearest
 
 if TYPE_CHECKING:
     from o1kit.config import Config
@@ -46,6 +46,26 @@ BUILTIN: dict[str, dict[str, str]] = {
         "math": "o1kit.tasks.graders.mathematics:MathGrader",
         "python": "o1kit.tasks.graders.python:PythonGrader",
     },
+    "rewards": {
+        "verifier": "o1kit.rewards.verifier:Verifier",
+        "prm": "o1kit.rewards.build:trained",
+        "orm": "o1kit.rewards.build:trained",
+        "pairwise": "o1kit.rewards.build:trained",
+        "confidence": "o1kit.rewards.build:confidence",
+        "value_head": "o1kit.rewards.build:value_head",
+        "self_score": "o1kit.rewards.build:self_score",
+        "judge": "o1kit.rewards.build:rubric",
+        "constitution": "o1kit.rewards.build:constitution",
+        "mixture": "o1kit.rewards.build:mixture",
+    },
+    "models": {
+        "scratch": "o1kit.stages.start:scratch_model",
+        "hf": "o1kit.stages.start:hf_model",
+    },
+    "engines": {
+        "torch": "o1kit.stages.searching:torch_engine",
+        "http": "o1kit.engines.http:HttpEngine",
+    },
     "teachers": {
         "letter_counting": "o1kit.tasks.teachers.letter_counting:LetterCountingTeacher",
         "chain_sum": "o1kit.tasks.teachers.chain_sum:ChainSumTeacher",
@@ -64,6 +84,12 @@ GROUPS = (
 SECTIONS = {
     "stages": "o1kit.stages.config:StageConfig",
     "searches": "o1kit.search.section:SearchSection",
+    "rewards": "o1kit.rewards.config:RewardSection",
+    "tasks": "o1kit.tasks.config:SourceSection",
+    "graders": "o1kit.config:Config",
+    "models": "o1kit.config:Config",
+    "engines": "o1kit.config:Config",
+    "trackers": "o1kit.tracking.config:TrackerSection",
 }
 """By group, what the sections of its plugins must be subclasses of."""
 
@@ -115,8 +141,8 @@ def origin(group: str, name: str) -> str:
 
 def suggestion(word: str, choices: list[str]) -> str:
     """` Did you mean 'x'?` for the nearest choice, or the list of choices when nothing is near."""
-    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    return f" Did you mean {near[0]!r}?" if near else f" Choose one of: {', '.join(choices)}."
+    near = nearest(word, choices)
+    return f" Did you mean {near!r}?" if near is not None else f" Choose one of: {', '.join(choices)}."
 
 
 def lookup(group: str, kind: str) -> Any:

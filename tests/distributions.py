@@ -66,6 +66,17 @@ def twice(folder: Path) -> Path:
     return install(folder, "o1kit-twice", {"searches": {"twice": "twice_search:plugin"}}, TWICE)
 
 
+def variants(folder: Path, changes: Mapping[str, tuple[str, str]]) -> Path:
+    """The same plugin, broken in several ways: each a package `pkg-<name>` of its own with the kind `<name>`."""
+    for name, (old, new) in changes.items():
+        assert old in CONFIG or not old
+        text = (CONFIG.replace(old, new) if old else new).replace("twice_search", f"m_{name}")
+        text = text.replace('Literal["twice"]', f'Literal["{name}"]')
+        files = {f"m_{name}/__init__.py": text, f"m_{name}/search.py": SEARCH}
+        install(folder, f"pkg-{name}", {"searches": {name: f"m_{name}:plugin"}}, files)
+    return folder
+
+
 def o1kit(site: Path, *arguments: object, code: str | None = None) -> subprocess.CompletedProcess[str]:
     """The command line, or a program, in a process in which the distributions of a folder are installed."""
     start = [sys.executable, "-c", code] if code else [sys.executable, "-m", "o1kit"]

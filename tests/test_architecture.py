@@ -29,9 +29,9 @@ LEVELS = [
     {"registry"},
     {"plugin"},
     {"config", "cpu"},
-    {"protocols", "functional"},
+    {"protocols", "functional", "reference"},
     {"ledger"},
-    {"types", "errors"},
+    {"types", "errors", "nearest"},
 ]
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
 FILES = sorted(ROOT.rglob("*.py"))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from tests.distributions import CONFIG, TWICE, install, o1kit, twice
+from tests.distributions import install, o1kit, twice, variants
 from tests.test_cli import NO_TORCH
 
 ENTRY = {"searches": {"twice": "twice_search:plugin"}}
@@ -27,30 +25,28 @@ def test_the_list_tells_what_is_installed_without_importing_it(tmp_path: Path) -
     assert o1kit(site, "plugins").stdout == done.stdout  # the same command, as it was called before
 
 
-def test_check_passes_a_plugin_that_works(tmp_path: Path) -> None:
-    done = o1kit(twice(tmp_path), "plugins", "check")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "ok  o1kit.searches: twice  (o1kit-twice 1.2, API 1)" in done.stdout
+BROKEN = {
+    "old": ("api=1", "api=0", "it was made for plugin API 0, and this o1kit has 1"),
+    "lost": ("twice_search.search:Twice", "twice_search.search:Thrice", "m_lost.search:Thrice' cannot be imported"),
+    "thing": ("twice_search.search:Twice", "twice_search.search:numpy", "is a module, which cannot be called"),
+    "refused": ("most_samples: Count = 4", "most_samples: Count = 0", "the default of most_samples is refused"),
+    "bare": ('    """Samples at most."""\n', "", "TwiceConfig.most_samples has no docstring under it"),
+    "silent": ('    """Samples until one answer has come up twice."""\n', "", "class TwiceConfig has no docstring"),
+    "both": ('Literal["twice"]', 'Literal["one", "two"]', "and has 'one', 'two'"),
+}
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "words"),
-    [
-        ("api=1", "api=0", "it was made for plugin API 0, and this o1kit has 1"),
-        ("twice_search.search:Twice", "twice_search.search:Thrice", "'twice_search.search:Thrice' cannot be imported"),
-        ("twice_search.search:Twice", "twice_search.search:numpy", "is a module, which cannot be called"),
-        ("    most_samples: Count = 4", "    most_samples: Count = 0", "the default of most_samples is refused"),
-        ('    """Samples at most."""\n', "", "TwiceConfig.most_samples has no docstring under it"),
-        ('    """Samples until one answer has come up twice."""\n', "", "class TwiceConfig has no docstring"),
-        ('Literal["twice"]', 'Literal["one", "two"]', "and has 'one', 'two'"),
-    ],
-)
-def test_check_says_what_is_wrong(old: str, new: str, words: str, tmp_path: Path) -> None:
-    assert old in CONFIG
-    site = install(tmp_path, "o1kit-twice", ENTRY, TWICE | {"twice_search/__init__.py": CONFIG.replace(old, new)})
-    done = o1kit(site, "plugins", "check", "twice")
+def test_check_says_what_is_wrong(tmp_path: Path) -> None:
+    site = twice(variants(tmp_path, {name: (old, new) for name, (old, new, _) in BROKEN.items()}))
+    done = o1kit(site, "plugins", "check")
     assert done.returncode == 3, done.stdout
-    assert words in done.stdout and "Traceback" not in done.stderr
+    assert f"{len(BROKEN)} plugins cannot be used" in done.stderr and "Traceback" not in done.stderr
+    for name, (_, _, words) in BROKEN.items():
+        _, _, after = done.stdout.partition(f"FAIL  o1kit.searches: {name}  (pkg-{name} 1.2")
+        assert words in after.splitlines()[1]
+    assert "ok  o1kit.searches: twice  (o1kit-twice 1.2, API 1)" in done.stdout
+    alone = o1kit(site, "plugins", "check", "o1kit-twice")
+    assert alone.returncode == 0 and alone.stdout.count("\n") == 1
 
 
 def test_check_finds_names_that_are_taken(tmp_path: Path) -> None:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
-from tests.distributions import CONFIG, TWICE, install, o1kit, twice
+from tests.distributions import install, o1kit, twice, variants
 from tests.recipe.test_loader import GOOD
 from tests.test_cli import NO_TORCH
 
@@ -63,29 +61,31 @@ def test_a_plugin_that_no_recipe_names_is_not_imported(tmp_path: Path) -> None:
     assert "Traceback" not in named.stderr
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("import not_there_at_all\n", "ModuleNotFoundError: No module named 'not_there_at_all'"),
-        ("plugin = (\n", "SyntaxError"),
-        ("other = 1\n", "AttributeError"),
-        ("plugin = 7\n", "its entry point is a int, not an `o1kit.plugin.Plugin`"),
-        (CONFIG.replace("api=1", "api=99"), "it was made for plugin API 99, and this o1kit has 1"),
-        (CONFIG.replace('Literal["twice"]', 'Literal["thrice"]'), "kind: Literal[\"twice\"]`, and has 'thrice'"),
-        (CONFIG.replace('kind: Literal["twice"]', "sort: int"), "and has none"),
-        (CONFIG.replace("config=TwiceConfig", "config=dict"), "no subclass of `o1kit.search.section.SearchSection`"),
-        (CONFIG.replace("twice_search.search:Twice", "twice_search.search"), "its `factory` is neither"),
-    ],
-)
-def test_a_broken_plugin_is_a_fault_at_its_line(text: str, words: str, tmp_path: Path) -> None:
-    entries = {"searches": {"twice": "twice_search:plugin"}}
-    site = install(tmp_path / "site", "o1kit-twice", entries, TWICE | {"twice_search/__init__.py": text})
-    done = o1kit(site, "validate", recipe(tmp_path, TWICE_RECIPE))
+BROKEN = {
+    "absent": ("", "import not_there_at_all\n", "ModuleNotFoundError: No module named 'not_there_at_all'"),
+    "syntax": ("", "plugin = (\n", "SyntaxError"),
+    "empty": ("", "other = 1\n", "AttributeError"),
+    "number": ("", "plugin = 7\n", "its entry point is a int, not an `o1kit.plugin.Plugin`"),
+    "future": ("api=1", "api=99", "it was made for plugin API 99, and this o1kit has 1"),
+    "another": ('Literal["twice"]', 'Literal["thrice"]', "kind: Literal[\"another\"]`, and has 'thrice'"),
+    "kindless": ('kind: Literal["twice"]', "sort: int", "and has none"),
+    "baseless": ("config=TwiceConfig", "config=dict", "no subclass of `o1kit.search.section.SearchSection`"),
+    "placeless": ("twice_search.search:Twice", "twice_search.search", "its `factory` is neither"),
+}
+
+
+def test_broken_plugins_are_faults_at_the_lines_that_name_them(tmp_path: Path) -> None:
+    """All of them in one recipe: every fault is told at once."""
+    site = variants(tmp_path / "site", {name: (old, new) for name, (old, new, _) in BROKEN.items()})
+    lines = "".join(f"      - {{kind: {name}}}\n" for name in BROKEN)
+    text = GOOD.replace("      - {kind: best_of_n, num_samples: 4}\n", lines)
+    done = o1kit(site, "validate", recipe(tmp_path, text))
     assert done.returncode == 2, done.stdout
-    assert (
-        f"{tmp_path}/r.yaml:{LINE}:16: stages[3].searches[0].kind: the plugin 'twice' of o1kit-twice 1.2" in done.stderr
-    )
-    assert words in done.stderr and "pip install --upgrade o1kit-twice" in done.stderr
+    for i, (name, (_, _, words)) in enumerate(BROKEN.items()):
+        place = f"{tmp_path}/r.yaml:{LINE + i}:16: stages[3].searches[{i}].kind"
+        found = next(line for line in done.stderr.splitlines() if place in line)
+        assert f"the plugin {name!r} of pkg-{name} 1.2 cannot be used: " in found
+        assert words in found and f"pip install --upgrade pkg-{name}" in found
     assert "Traceback" not in done.stderr
 
 

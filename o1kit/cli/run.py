@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from o1kit.cli.options import RUNS, AllowDrift, Json, Overlays, Plain, RecipeFile, RunsDir, Sets
+from o1kit.errors import O1kitError
 
 if TYPE_CHECKING:
     from o1kit.plan import Plan
@@ -54,10 +55,27 @@ def run(
     run_plan(plan, recipe_directory=recipe.parent, runs_dir=runs_dir, stages=stage, plain=plain)
 
 
-def validate(recipe: RecipeFile, sets: Sets, overlays: Overlays) -> None:
+def validate(recipe: RecipeFile, sets: Sets, overlays: Overlays, json: Json = False) -> None:
     """Check a recipe."""
+    if json:
+        _validate_json(recipe, sets, overlays)
+        return
     stages = compiled(recipe, sets, overlays).stages
     print(f"{recipe}: valid, {len(stages)} stage{'s' * (len(stages) != 1)}: {', '.join(s.name for s in stages)}")
+
+
+def _validate_json(recipe: Path, sets: Sequence[str], overlays: Sequence[Path]) -> None:
+    """Prints whether a recipe is valid, and all that is wrong with it; ends with the error's exit code."""
+    from json import dumps
+
+    try:
+        stages = compiled(recipe, sets, overlays).stages
+    except O1kitError as error:
+        from o1kit.recipe.faults import as_data
+
+        print(dumps({"valid": False, "faults": as_data(error, str(recipe))}, indent=2))
+        raise typer.Exit(error.exit_code) from None
+    print(dumps({"valid": True, "stages": [stage.name for stage in stages]}, indent=2))
 
 
 def plan(recipe: RecipeFile, sets: Sets, overlays: Overlays, runs_dir: RunsDir = RUNS, json: Json = False) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from o1kit.models.config import HttpEngineConfig, ScratchModelConfig
-from o1kit.recipe.judges import TRAINED, check_asked, check_judge, check_reward, kinds_of, models
+from o1kit.recipe.judges import TRAINED, check_asked, check_judge, check_reward, kinds_of, models, placed
 from o1kit.recipe.leaks import check_measured
 from o1kit.recipe.schema import Recipe
 from o1kit.recipe.source import Path, Source
+from o1kit.reference import JUDGES, POLICIES, Reference
 from o1kit.registry import suggestion
 from o1kit.rewards.config import JudgeConfig, RewardConfig
 from o1kit.search.config import BestOfNConfig, GreedyConfig, SearchConfig, SelfRefineConfig
@@ -35,19 +36,7 @@ from o1kit.stages.rollout.config import RolloutConfig
 from o1kit.stages.sft.config import SftConfig
 from o1kit.tasks.graders.config import PythonConfig
 
-POLICIES = ("sft", "ppo", "dpo")
-JUDGES = ("prm",)
 LABELS, PAIRS = ("labels",), ("pairs",)
-
-
-class Reference(NamedTuple):
-    """One stage names another: where (within its section), which, and of what kinds it must be."""
-
-    path: Path
-    stage: str
-    kinds: tuple[str, ...]
-    others: tuple[str, ...] = ()
-    """What may be named besides a stage."""
 
 
 def references(stage: Any) -> list[Reference]:
@@ -86,7 +75,7 @@ def references(stage: Any) -> list[Reference]:
             names = [("policy", stage.policy), *(("search", name) for name in stage.search.models)]
             found = [Reference((field,), name, POLICIES, (OWN,)) for field, name in names if name != OWN]
             return found + _rewards(stage.judge, ("judge",))
-    return []
+    return list(stage.references())
 
 
 def _label_references(stage: LabelsConfig | PairsConfig) -> list[Reference]:
@@ -111,9 +100,11 @@ def _label_references(stage: LabelsConfig | PairsConfig) -> list[Reference]:
 def _rewards(config: JudgeConfig | RewardConfig | None, path: Path) -> list[Reference]:
     """The reward models and the language models that a reward names."""
     named = [(place, name, trained) for place, name, trained in models(config, path) if trained or name != OWN]
-    return [
+    found = [
         Reference(place, name, JUDGES) if t else Reference(place, name, POLICIES, (OWN,)) for place, name, t in named
     ]
+    declared = placed(config, path) if config is not None and not isinstance(config, str) else []
+    return found + [ref._replace(path=(*at, *ref.path)) for at, part in declared for ref in part.references()]
 
 
 def check(recipe: Recipe, source: Source) -> None:
@@ -192,7 +183,7 @@ def _check_stages(recipe: Recipe, source: Source) -> None:
         if stage.name == OWN:
             text = f"{OWN!r} stands for the recipe's own model, so a stage cannot have this name. Rename it."
             source.fault(("stages", i, "name"), text)
-        kinds[stage.name] = stage.kind
+        kinds[stage.name] = stage.stands_for or stage.kind
 
 
 def _check_reference(
@@ -382,6 +373,7 @@ def _check_served(recipe: Recipe, stage: Any, i: int, source: Source) -> None:
 
 
 def _check_own_served(recipe: Recipe, path: Path, source: Source) -> None:
-    if isinstance(recipe.model, ScratchModelConfig):
-        text = "a model from scratch exists in this process only. List the stage whose folder is served"
+    if getattr(recipe.model, "source", None) is None:
+        sort = "from scratch" if isinstance(recipe.model, ScratchModelConfig) else f"of kind {recipe.model.kind}"
+        text = f"a model {sort} exists in this process only. List the stage whose folder is served"
         source.fault(path, f"{text}, or use `engine: {{kind: torch}}`.")

@@ -20,6 +20,7 @@ from o1kit.stages.rollout.config import RolloutConfig
 from o1kit.stages.sft.config import SftConfig
 from o1kit.tasks.config import SplitConfig
 from o1kit.tasks.graders.config import GradingConfig
+from o1kit.tracking.config import TrackerConfig
 
 StageSection = Annotated[
     SftConfig | LabelsConfig | PairsConfig | PrmConfig | DpoConfig | PpoConfig | RolloutConfig | EvaluateConfig,
@@ -43,6 +44,8 @@ class TrackingConfig(Config):
 
     wandb: WandbConfig = WandbConfig()
     """Weights & Biases."""
+    trackers: list[TrackerConfig] = []
+    """Trackers of installed packages, each with its `kind`; see `o1kit plugins list`."""
 
 
 class Recipe(Config):
@@ -68,6 +71,14 @@ class Recipe(Config):
     """Where metrics go."""
     lock: LockConfig | None = None
     """What the run is to be repeated with; `o1kit recipe lock` writes it."""
+
+    @field_validator("o1kit", mode="before")
+    @classmethod
+    def _a_number(cls, version: Any) -> Any:
+        """`true` is equal to 1, and no version."""
+        if isinstance(version, bool | float):
+            raise ValueError("is the number of the format. Write o1kit: 1")
+        return version
 
     @field_validator("engine", mode="before")
     @classmethod

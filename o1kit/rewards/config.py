@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -9,6 +10,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from o1kit.config import Config, Count, Positive, StageName
 from o1kit.functional.prompts import with_places
 from o1kit.kinds import Kinds
+from o1kit.reference import Reference
 from o1kit.rewards.prompts import CRITIQUE, PRINCIPLE, RUBRIC
 from o1kit.search.section import TOP_TOKENS
 from o1kit.search.self_refine.config import SelfScoreConfig
@@ -23,6 +25,10 @@ class RewardSection(Config):
 
     weight: Positive = 1.0
     """Factor in a mixture: of the mean where it judges a search, of the sum where PPO pays it."""
+
+    def references(self) -> Sequence[Reference]:
+        """For rewards of plugins: the earlier stages that the section names, besides the `model` of a base class."""
+        return ()
 
 
 class TrainedSection(RewardSection):
