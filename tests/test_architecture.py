@@ -23,9 +23,11 @@ LEVELS = [
     {"report"},
     {"tracking"},
     {"artifacts"},
+    {"kinds", "plugin_checks"},
+    {"registry"},
     {"plugin"},
     {"config", "cpu"},
-    {"registry", "protocols", "functional"},
+    {"protocols", "functional"},
     {"ledger"},
     {"types", "errors", "nearest"},
 ]

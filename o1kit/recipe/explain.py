@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-import types
 from collections.abc import Mapping
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
 
 from o1kit.config import docs
+from o1kit.kinds import NAMED, PLUGIN, all_kinds, declared, marker, members
 from o1kit.nearest import nearest, slips
+from o1kit.plugin import kinds_of
 from o1kit.recipe.messages import shown, told
 from o1kit.recipe.source import Path, Source
 from o1kit.registry import suggestion
 
 MOST = 200
 """Most faults that are explained: each costs time, and nobody reads as many."""
+INSTALL = " Or install a plugin that provides it; `o1kit plugins list` shows the installed ones."
 _QUOTED = re.compile(r"'([^']*)'")
 
 
@@ -31,9 +32,13 @@ def explain(error: ValidationError, model: type[BaseModel], source: Source) -> N
         elif kind == "missing":
             source.fault(path, f"is required. {_described(model, source.data, path)}")
         elif kind in ("union_tag_invalid", "literal_error"):
-            _unknown_choice(path, kind == "union_tag_invalid", context, item["input"], source)
+            open_ended = PLUGIN in item["loc"][-1:]
+            _unknown_choice(path, kind == "union_tag_invalid", context, item["input"], source, open_ended)
         elif kind == "union_tag_not_found":
-            source.fault(path, f"needs a `kind`. Choose one of: {', '.join(_all_kinds(model, source.data, path))}.")
+            written = _at(source.data, (*path, "kind"), _at)
+            text = "needs a `kind`" if written is _at else f"{shown(written)} is no kind"
+            where = path if written is _at else (*path, "kind")
+            source.fault(where, f"{text}. Choose one of: {', '.join(_all_kinds(model, source.data, path))}.")
         elif kind == "value_error":
             source.fault(path, str(context["error"]).rstrip(".") + ".")
         else:
@@ -62,20 +67,23 @@ def _unknown_key(path: Path, model: type[BaseModel], source: Source) -> None:
 def _inside(section: type[BaseModel], word: str) -> str | None:
     """The field of a section whose own section has a key."""
     for name, field in section.model_fields.items():
-        if any(word in getattr(member, "model_fields", {}) for member in _members(field.annotation)):
+        if any(word in getattr(member, "model_fields", {}) for member in members(field.annotation)):
             return name
     return None
 
 
-def _unknown_choice(path: Path, tag: bool, context: dict[str, Any], value: Any, source: Source) -> None:
-    """A word that is not among those that may stand there."""
+def _unknown_choice(
+    path: Path, tag: bool, context: dict[str, Any], value: Any, source: Source, open_ended: bool
+) -> None:
+    """A word that is not among those that may stand there; plugins may add others where it is `open_ended`."""
     expected = str(context.get("expected_tags" if tag else "expected", ""))
     choices = [choice for choice in _QUOTED.findall(expected) if not choice.startswith("[")]
     value = context.get("tag") if tag else value
     where = (*path, "kind") if tag else path
     near = nearest(str(value), choices)
     hint = suggestion(str(value), choices) if choices else f" Expected {context.get('expected')}."
-    source.fault(where, f"unknown {where[-1]} {shown(value)}.{hint}", suggestion=near)
+    more = INSTALL if open_ended and near is None else ""
+    source.fault(where, f"unknown {where[-1]} {shown(value)}.{hint}{more}", suggestion=near)
 
 
 def written_path(loc: tuple[int | str, ...], data: Any) -> Path:
@@ -88,7 +96,8 @@ def written_path(loc: tuple[int | str, ...], data: Any) -> Path:
         if isinstance(data, dict) and not tagged and isinstance(part, str) and (default or data.get("kind") == part):
             tagged = True
             continue
-        if part in ("[key]", "[name]"):
+        if part in ("[key]", NAMED, PLUGIN):
+            tagged = part == PLUGIN
             continue
         path.append(part)
         data = _child(data, part)
@@ -116,7 +125,7 @@ def _annotation(model: type[BaseModel], data: Any, path: Path) -> tuple[Any, Any
         chosen = _choose(annotation, data)
         if isinstance(chosen, type) and issubclass(chosen, BaseModel):
             field = chosen.model_fields.get(str(part))
-            annotation = _declared(field) if field is not None else None
+            annotation = declared(field) if field is not None else None
         else:
             while get_origin(chosen) is Annotated:
                 chosen = get_args(chosen)[0]
@@ -125,35 +134,17 @@ def _annotation(model: type[BaseModel], data: Any, path: Path) -> tuple[Any, Any
     return annotation, data
 
 
-def _declared(field: FieldInfo) -> Any:
-    """A field's type with its bounds: Pydantic keeps what `Annotated` adds apart from it."""
-    return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
-
-
-def _members(annotation: Any) -> list[Any]:
-    """The classes of a union, or the one class."""
-    while get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    if get_origin(annotation) not in (Union, types.UnionType):
-        return [annotation]
-    members = [member for member in get_args(annotation) if member is not type(None)]
-    return [inner for member in members for inner in _members(member)]
-
-
 def _choose(annotation: Any, data: Any) -> Any:
     """The member of a union that the data's `kind` names."""
-    members = _members(annotation)
+    found = members(annotation)
     kind = data.get("kind") if isinstance(data, dict) else None
-    return next((member for member in members if kind in _kinds(member)), members[0])
-
-
-def _kinds(member: Any) -> tuple[Any, ...]:
-    field = getattr(member, "model_fields", {}).get("kind")
-    return get_args(field.annotation) if field is not None else ()
+    mark = marker(annotation)
+    installed = mark.section(kind) if mark is not None else None
+    return next((member for member in found if kind in kinds_of(member)), installed or found[0])
 
 
 def _all_kinds(model: type[BaseModel], data: Any, path: Path) -> list[str]:
-    return [str(kind) for member in _members(_annotation(model, data, path)[0]) for kind in _kinds(member)]
+    return all_kinds(_annotation(model, data, path)[0])
 
 
 def _described(model: type[BaseModel], data: Any, path: Path) -> str:

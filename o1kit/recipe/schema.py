@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from o1kit.config import Config
+from o1kit.kinds import Kinds
 from o1kit.models.config import EngineConfig, ModelConfig, TorchEngineConfig
 from o1kit.stages.dpo.config import DpoConfig
 from o1kit.stages.evaluate.config import EvaluateConfig
@@ -21,7 +22,7 @@ from o1kit.tasks.graders.config import GradingConfig
 
 StageSection = Annotated[
     SftConfig | LabelsConfig | PairsConfig | PrmConfig | DpoConfig | PpoConfig | RolloutConfig | EvaluateConfig,
-    Field(discriminator="kind"),
+    Kinds("stages"),
 ]
 
 

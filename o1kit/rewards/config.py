@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from o1kit.config import Config, Count, Positive, StageName
 from o1kit.functional.prompts import with_places
+from o1kit.kinds import Kinds
 from o1kit.rewards.prompts import CRITIQUE, PRINCIPLE, RUBRIC
 from o1kit.search.section import TOP_TOKENS
 from o1kit.search.self_refine.config import SelfScoreConfig
@@ -228,36 +229,13 @@ class MixtureConfig(Config):
 
     kind: Literal["mixture"]
     """Selects this reward."""
-    of: list[Annotated[Part, Field(discriminator="kind")]] = Field(min_length=1)
+    of: list[Annotated[Part, Kinds("rewards")]] = Field(min_length=1)
     """The rewards."""
 
 
-RewardConfig = Annotated[Part | MixtureConfig, Field(discriminator="kind")]
+RewardConfig = Annotated[Part | MixtureConfig, Kinds("rewards")]
 """What PPO pays."""
-NAME = "[name]"
-"""The tag of a judge that is given by the name of a stage."""
-
-
-def _tag(judge: Any) -> Any:
-    if isinstance(judge, str):
-        return NAME
-    return judge.get("kind") if isinstance(judge, dict) else getattr(judge, "kind", None)
-
-
-JudgeConfig = Annotated[
-    Annotated[StageName, Tag(NAME)]
-    | Annotated[VerifierConfig, Tag("verifier")]
-    | Annotated[PrmRewardConfig, Tag("prm")]
-    | Annotated[OrmRewardConfig, Tag("orm")]
-    | Annotated[PairwiseRewardConfig, Tag("pairwise")]
-    | Annotated[ConfidenceConfig, Tag("confidence")]
-    | Annotated[ValueHeadConfig, Tag("value_head")]
-    | Annotated[SelfScoreRewardConfig, Tag("self_score")]
-    | Annotated[JudgeRewardConfig, Tag("judge")]
-    | Annotated[ConstitutionConfig, Tag("constitution")]
-    | Annotated[MixtureConfig, Tag("mixture")],
-    Discriminator(_tag),
-]
+JudgeConfig = Annotated[StageName | Part | MixtureConfig, Kinds("rewards")]
 """What judges steps inside searches: the name of a `prm` stage, or a section."""
 
 

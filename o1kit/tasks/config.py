@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from o1kit.config import Config, Count, FilePath, Positive
+from o1kit.kinds import Kinds
 from o1kit.tasks.graders.config import ExactConfig, GraderConfig
 
 
@@ -61,7 +62,7 @@ class JsonlConfig(Config):
     """Share of the split drawn from this source, relative to the others."""
 
 
-SourceConfig = Annotated[ReasoningGymConfig | JsonlConfig, Field(discriminator="kind")]
+SourceConfig = Annotated[ReasoningGymConfig | JsonlConfig, Kinds("tasks")]
 
 
 class SplitConfig(Config):
