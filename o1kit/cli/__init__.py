@@ -13,6 +13,8 @@ from o1kit.errors import O1kitError
 
 # No network unless the user asks: with HF_HUB_OFFLINE=0 models are looked for on the hub too.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Plugins of Pydantic watch validators (Logfire does): to look for them reads the metadata of every installed package.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 INTERRUPTED = 130
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1kit.cli.options import RUNS, Detach, DryRun, Json, Overlays, Plain, RecipeFile, RunsDir, Sets, Stages
+from o1kit.cli.options import RUNS, AllowDrift, Detach, DryRun, Json, Overlays, Plain, RecipeFile, RunsDir, Sets, Stages
+from o1kit.errors import O1kitError
 
 if TYPE_CHECKING:
     from o1kit.plan import Plan
@@ -36,6 +37,7 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Only go on with what was begun; never start anew.")] = False,
     detach: Detach = False,
     plain: Plain = False,
+    allow_drift: AllowDrift = False,
 ) -> None:
     """Train and evaluate what a recipe describes.
 
@@ -45,6 +47,10 @@ def run(
     from o1kit.control.records import Launch
 
     plan = compiled(recipe, sets, overlays)
+    if plan.recipe.lock is not None and not allow_drift:
+        from o1kit.sharing.lock import require
+
+        require(plan.recipe, recipe.parent)
     launch = Launch(
         recipe=str(recipe.absolute()),
         recipe_directory=str(recipe.parent.resolve()),
@@ -58,16 +64,41 @@ def run(
     elif detach:
         options = [*words("--set", sets), *words("--overlay", overlays), *words("--stage", stage)]
         start.detached(
-            ["run", *options, *(["--resume"] if resume else []), f"--runs-dir={runs_dir}", "--", str(recipe)]
+            [
+                "run",
+                *options,
+                *(["--resume"] if resume else []),
+                *(["--allow-drift"] if allow_drift else []),
+                f"--runs-dir={runs_dir}",
+                "--",
+                str(recipe),
+            ]
         )
     else:
         start.here()
 
 
-def validate(recipe: RecipeFile, sets: Sets, overlays: Overlays) -> None:
+def validate(recipe: RecipeFile, sets: Sets, overlays: Overlays, json: Json = False) -> None:
     """Check a recipe."""
+    if json:
+        _validate_json(recipe, sets, overlays)
+        return
     stages = compiled(recipe, sets, overlays).stages
     print(f"{recipe}: valid, {len(stages)} stage{'s' * (len(stages) != 1)}: {', '.join(s.name for s in stages)}")
+
+
+def _validate_json(recipe: Path, sets: Sequence[str], overlays: Sequence[Path]) -> None:
+    """Prints whether a recipe is valid, and all that is wrong with it; ends with the error's exit code."""
+    from json import dumps
+
+    try:
+        stages = compiled(recipe, sets, overlays).stages
+    except O1kitError as error:
+        from o1kit.recipe.faults import as_data
+
+        print(dumps({"valid": False, "faults": as_data(error, str(recipe))}, indent=2))
+        raise typer.Exit(error.exit_code) from None
+    print(dumps({"valid": True, "stages": [stage.name for stage in stages]}, indent=2))
 
 
 def plan(recipe: RecipeFile, sets: Sets, overlays: Overlays, runs_dir: RunsDir = RUNS, json: Json = False) -> None:

@@ -68,7 +68,8 @@ def check_reward(config: JudgeConfig | RewardConfig | None, path: Path, recipe: 
         return
     trained = {s.name: s.objective.kind for s in recipe.stages if isinstance(s, PrmConfig)}
     for place, part in placed(config, path):
-        kind = trained.get(part.model, part.kind) if isinstance(part, TrainedSection) else part.kind
+        read = isinstance(part, TrainedSection) and part.kind in TRAINED
+        kind = trained.get(getattr(part, "model", ""), part.kind) if read else part.kind
         if kind != part.kind and isinstance(part, TrainedSection):
             text = f"stage {part.model!r} trains a reward model of kind {kind}. Write `kind: {kind}`."
             source.fault((*place, "kind"), text)

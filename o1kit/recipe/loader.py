@@ -19,6 +19,7 @@ from o1kit.errors import RecipeError
 from o1kit.functional.secrets import remember
 from o1kit.recipe.beside import start_from_recipe
 from o1kit.recipe.explain import explain, written_path
+from o1kit.recipe.faults import failure
 from o1kit.recipe.interpolate import interpolate, other_reading
 from o1kit.recipe.layers import EXTENDS, read_layers
 from o1kit.recipe.migrate import check_names
@@ -26,9 +27,7 @@ from o1kit.recipe.nodes import walk
 from o1kit.recipe.overrides import apply
 from o1kit.recipe.references import check
 from o1kit.recipe.schema import Recipe
-from o1kit.recipe.source import OPTION, Fault, Source
-
-MAX_FAULTS = 20
+from o1kit.recipe.source import OPTION, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +126,7 @@ def _invalid(source: Source) -> RecipeError:
         Recipe.model_validate(source.actual(hidden=True))
     except ValidationError as error:
         explain(error, Recipe, source)
-    return _error(source.faults)
+    return failure(source)
 
 
 def _check_extends(source: Source) -> None:
@@ -144,11 +143,4 @@ def _check_extends(source: Source) -> None:
 
 def _stop(source: Source) -> None:
     if source.faults:
-        raise _error(source.faults)
-
-
-def _error(faults: Sequence[Fault]) -> RecipeError:
-    lines = [str(fault) for fault in faults[:MAX_FAULTS]]
-    if len(faults) > MAX_FAULTS:
-        lines.append(f"... and {len(faults) - MAX_FAULTS} more")
-    return RecipeError("\n".join(lines))
+        raise failure(source)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from o1kit.errors import RecipeError
 from o1kit.recipe.nodes import walk
-from o1kit.recipe.source import OPTION, Fault, Source, composed, parse
+from o1kit.recipe.source import OPTION, Fault, Source, parse
 
 
 class Renamed(NamedTuple):
@@ -78,6 +78,8 @@ def migrated(text: str, name: str) -> tuple[str, list[Change]]:
     Raises:
         RecipeError: it cannot be read.
     """
+    from o1kit.recipe.bounded import composed
+
     read = parse(text, name, operators=True)  # bounded and safe: what it refuses is not looked at again
     if read.faults:
         raise RecipeError("\n".join(str(fault) for fault in read.faults[:20]))

@@ -17,11 +17,14 @@ __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "Fault", "Path", "Source", "pa
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
-MAX_NODES = 50_000
+MAX_NODES = 10_000
+"""A second's work; the largest recipe that is shipped has some hundreds."""
 OPTION = "--set "
 """How the place of what the command line says begins."""
 MIN_SECRET = 4
 """Shorter values of the environment are not looked for in messages: they would be found in all of them."""
+_PLACE = re.compile(r"(.*):([0-9]+):([0-9]+)", re.DOTALL)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
@@ -37,6 +40,30 @@ class Fault:
     place: str
     path: Path
     message: str
+    suggestion: str | None = None
+    """The nearest valid key or value, where there is one."""
+
+    @property
+    def file(self) -> str | None:
+        """The file that it is in; None for what the command line says."""
+        return self._parts[0]
+
+    @property
+    def line(self) -> int | None:
+        """Its line in the file, from 1."""
+        return self._parts[1]
+
+    @property
+    def column(self) -> int | None:
+        """Its column in the line, from 1."""
+        return self._parts[2]
+
+    @property
+    def _parts(self) -> tuple[str | None, int | None, int | None]:
+        found = _PLACE.fullmatch(self.place)
+        if self.place.startswith(OPTION):
+            return None, None, None
+        return (found[1], int(found[2]), int(found[3])) if found else (self.place or None, None, None)
 
     def __str__(self) -> str:
         name = show(self.path)
@@ -68,14 +95,17 @@ class Source:
         places = (self.place(path[:end], key=key) for end in range(len(path), -1, -1))
         return next(filter(None, places), self.name)
 
-    def fault(self, path: Path, message: str, *, key: bool = False) -> None:
-        """Notes what is wrong at a path; a value of the environment in the message is shown as it is written."""
+    def fault(self, path: Path, message: str, *, key: bool = False, suggestion: str | None = None) -> None:
+        """Notes what is wrong at a path, and the nearest valid key or value.
+
+        A value of the environment in the message is shown as it is written.
+        """
         place, message = self.nearest(path, key=key), self.hide(message)
         if place.startswith(OPTION):
             name = place.partition("=")[0]
             column = name.rfind(str(path[-1])) if key and path else len(name) + 1
             message += option_caret(place, max(column, len(OPTION)) - len(OPTION))
-        self.faults.append(Fault(place, path, message))
+        self.faults.append(Fault(place, path, message, suggestion))
 
     def hide(self, message: str) -> str:
         """The message with `${env:NAME}` in place of what the variable holds."""
@@ -109,6 +139,8 @@ def parse(text: str, name: str, *, operators: bool = False) -> Source:
     """Reads YAML; what is wrong with it is in `faults`. With `operators` the tags `!unset` and `!replace` are read."""
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+    from o1kit.recipe.bounded import composed
+
     text = text.removeprefix("\ufeff")
     source = Source(name, texts={name: text})
     refused = _unreadable(text, name)
@@ -135,25 +167,6 @@ def parse(text: str, name: str, *, operators: bool = False) -> Source:
     return source
 
 
-def composed(text: str) -> Any:
-    """The text as YAML nodes with their places; `!unset` may stand right before a bracket or comma."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.scanner import RoundTripScanner
-    from ruamel.yaml.tokens import TagToken
-
-    class Scanner(RoundTripScanner):
-        def scan_tag(self) -> Any:
-            start = self.reader.get_mark()
-            if self.reader.prefix(len(UNSET)) != UNSET or self.reader.peek(len(UNSET)) not in ",]}":
-                return super().scan_tag()
-            self.reader.forward(len(UNSET))
-            return TagToken(("!", UNSET[1:]), start, self.reader.get_mark())
-
-    reader = YAML(typ="rt", pure=True)
-    reader.Scanner = Scanner
-    return reader.compose(text)
-
-
 def _unreadable(text: str, name: str) -> Fault | None:
     """What is wrong with a text before it is looked at as YAML."""
     if len(text.encode(errors="replace")) > MAX_BYTES:
@@ -176,6 +189,16 @@ def scalar(text: str) -> Any:
     if _FLOAT.fullmatch(text):
         return float(text)
     return _NOT_FINITE.get(text.lower(), text)
+
+
+def _whole(text: str) -> str | None:
+    """A text whose surrogates are put together to characters, as JSON writes them; None where a half is missing."""
+    if not _SURROGATE.search(text):
+        return text
+    try:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    except UnicodeDecodeError:
+        return None
 
 
 class _Reader:
@@ -205,8 +228,13 @@ class _Reader:
             self.source.faults.append(Fault(made.place, path, message))
             return made
         if isinstance(node.value, str):
-            made.value = scalar(node.value) if node.style is None else node.value
-            made.text = node.value if node.style is None else None
+            text = _whole(node.value)
+            if text is None:
+                message = "holds half of a character (a lone surrogate). Write the whole character."
+                self.source.faults.append(Fault(made.place, path, message))
+                return made
+            made.value = scalar(text) if node.style is None else text
+            made.text = text if node.style is None else None
         elif node.id == "mapping":
             made.value = self._mapping(node, path)
         else:
@@ -229,7 +257,11 @@ class _Reader:
             if not isinstance(key_node.value, str):
                 self.source.faults.append(Fault(place, path, "a key must be a word."))
                 continue
-            key = key_node.value
+            key = _whole(key_node.value)
+            if key is None:
+                message = "the key holds half of a character (a lone surrogate). Write the whole character."
+                self.source.faults.append(Fault(place, path, message))
+                continue
             if key in data:
                 message = f"the key {key!r} is already at {data[key].key}. Keep one of them."
                 self.source.faults.append(Fault(place, (*path, key), message))

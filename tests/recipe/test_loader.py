@@ -200,7 +200,7 @@ def test_faults(old: str, new: str, line: int, words: str) -> None:
 
 def test_all_faults_come_at_once() -> None:
     text = GOOD.replace("steps: 5", "stepz: 5").replace("chains: 2", "chain: 2").replace("alpha: 0.6", "alpha: -1")
-    assert len(fails(text).splitlines()) == 3
+    assert len([line for line in fails(text).splitlines() if line.startswith("r.yaml:")]) == 3
 
 
 @pytest.mark.parametrize(
