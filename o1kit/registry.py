@@ -47,7 +47,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "python": "o1kit.tasks.graders.python:PythonGrader",
     },
     "rewards": {
-        "verifier": "o1kit.rewards.verifier:Verifier",
+        "verifier": "o1kit.rewards.build:verifier",
         "prm": "o1kit.rewards.build:trained",
         "orm": "o1kit.rewards.build:trained",
         "pairwise": "o1kit.rewards.build:trained",
@@ -65,6 +65,9 @@ BUILTIN: dict[str, dict[str, str]] = {
     "engines": {
         "torch": "o1kit.stages.searching:torch_engine",
         "http": "o1kit.engines.http:HttpEngine",
+    },
+    "exporters": {
+        "hf": "o1kit.export.hf:HfExporter",
     },
     "teachers": {
         "letter_counting": "o1kit.tasks.teachers.letter_counting:LetterCountingTeacher",
@@ -90,6 +93,7 @@ SECTIONS = {
     "models": "o1kit.config:Config",
     "engines": "o1kit.config:Config",
     "trackers": "o1kit.tracking.config:TrackerSection",
+    "exporters": "o1kit.export.config:ExporterSection",
 }
 """By group, what the sections of its plugins must be subclasses of."""
 

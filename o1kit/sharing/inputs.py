@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from o1kit import registry
 from o1kit.artifacts import sha256_of
 from o1kit.config import Found, public
 from o1kit.errors import DataError
+from o1kit.kinds import used
 from o1kit.models.config import HfModelConfig
 from o1kit.recipe.beside import path_fields
 from o1kit.recipe.schema import Recipe
@@ -21,8 +22,6 @@ from o1kit.sharing.config import FileHash
 
 READ = ("path", "judge_folder")
 """Names of the fields that hold a file or a folder, which recipes that were not validated are searched for."""
-GROUPS = "o1kit."
-"""What the names of groups of plugins begin with."""
 
 
 def sections(value: Any) -> Iterator[BaseModel]:
@@ -124,21 +123,12 @@ def file_hash(file: Path) -> FileHash:
         raise DataError(f"{file}: {text}. Check its path.") from None
 
 
-def installed() -> list[EntryPoint]:
-    """What installed packages add to o1kit, of all groups; nothing is imported."""
-    everything = entry_points()
-    return [e for group in everything.groups if group.startswith(GROUPS) for e in everything.select(group=group)]
-
-
 def plugin_versions(recipe: Recipe) -> dict[str, str]:
     """Versions of the installed packages, other than o1kit, whose kinds the recipe names."""
-    named = {getattr(s, "kind", None) for s in sections(recipe) if not type(s).__module__.startswith("o1kit.")}
-    named |= {getattr(section, "teacher", None) for section in sections(recipe)}
-    found = {}
-    for entry in installed():
-        if entry.name in named and entry.dist is not None:
-            found[entry.dist.name] = entry.dist.version
-    return dict(sorted(found.items()))
+    teachers = registry.plugins("teachers")
+    named = {getattr(section, "teacher", None) for section in sections(recipe)} & {*teachers}
+    found = [*used(recipe), *(plugin for name in named if name is not None for plugin in teachers[name])]
+    return {plugin.distribution: plugin.version for plugin in sorted(found, key=lambda p: p.distribution)}
 
 
 def _at(data: Any, path: Sequence[str | int]) -> Any:
