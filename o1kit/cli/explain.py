@@ -22,9 +22,12 @@ def explain(
     ] = "",
     full: Annotated[bool, typer.Option("--full", help="Every value as YAML, with its origin as a comment.")] = False,
     diff: Annotated[
-        Path | None, typer.Option(
-            metavar="OTHER", help="What another recipe, a file or one of o1kit's own, does differently.", show_default=False
-        )
+        Path | None,
+        typer.Option(
+            metavar="OTHER",
+            help="What another recipe does differently: a file, or one that comes with o1kit.",
+            show_default=False,
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
