@@ -17,6 +17,14 @@ SOURCE, MODEL = (
     "kind: scratch\n  hidden_size: 64\n",
 )
 RECIPE = GOOD.replace(SOURCE, "kind: jsonl, path: z.jsonl")
+SERVED = """\
+o1kit: 1
+name: served
+model: {kind: hf, source: ./model}
+engine: {kind: http, endpoints: ['http://127.0.0.1:1/v1'], api_key_env: NO_SUCH_KEY}
+tasks: {heldout: {num_problems: 5, sources: [{kind: jsonl, path: y.jsonl}]}}
+stages: [{kind: evaluate, name: evaluate, policies: [model], searches: [{kind: greedy}]}]
+"""
 Dry = Callable[..., tuple[int, str, str]]
 
 
@@ -92,9 +100,10 @@ def test_dry_run_and_resume_insist_on_something_to_go_on_with(dry: Dry) -> None:
 
 def test_an_unset_key_of_a_server_is_told(recipe: Path, dry: Dry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
-    server = "engine: {kind: http, endpoints: ['http://127.0.0.1:1/v1'], api_key_env: NO_SUCH_KEY}"
-    recipe.write_text(RECIPE.replace("engine: {max_batch: 8}", server))
-    code, out, errors = dry("--stage", "sft")
+    recipe.write_text(SERVED)
+    (recipe.parent / "model").mkdir()
+    (recipe.parent / "model" / "config.json").write_text("{}")
+    code, out, errors = dry()
     assert code == 3
     assert "export NO_SUCH_KEY=" in errors
     assert "servers, not contacted: http://127.0.0.1:1/v1" in out
