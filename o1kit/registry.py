@@ -47,7 +47,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "python": "o1kit.tasks.graders.python:PythonGrader",
     },
     "rewards": {
-        "verifier": "o1kit.rewards.verifier:Verifier",
+        "verifier": "o1kit.rewards.build:oracle",
         "prm": "o1kit.rewards.build:trained",
         "orm": "o1kit.rewards.build:trained",
         "pairwise": "o1kit.rewards.build:trained",

@@ -30,6 +30,9 @@ Overlays = Annotated[
     ),
 ]
 RunsDir = Annotated[Path, typer.Option(help="Folder that holds one folder a run.")]
+AllowDrift = Annotated[
+    bool, typer.Option("--allow-drift", help="Go on where data or versions are not as in the recipe's lock.")
+]
 Plain = Annotated[bool, typer.Option("--plain", help="Plain lines instead of bars, also on a terminal.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RUNS = Path("runs")

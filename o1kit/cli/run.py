@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1kit.cli.options import RUNS, Json, Overlays, Plain, RecipeFile, RunsDir, Sets
+from o1kit.cli.options import RUNS, AllowDrift, Json, Overlays, Plain, RecipeFile, RunsDir, Sets
 from o1kit.errors import O1kitError
 
 if TYPE_CHECKING:
@@ -42,9 +42,14 @@ def run(
     ],
     runs_dir: RunsDir = RUNS,
     plain: Plain = False,
+    allow_drift: AllowDrift = False,
 ) -> None:
     """Train and evaluate what a recipe describes."""
     plan = compiled(recipe, sets, overlays)
+    if plan.recipe.lock is not None and not allow_drift:
+        from o1kit.sharing.lock import require
+
+        require(plan.recipe, recipe.parent)
     from o1kit.runner import run_plan
 
     run_plan(plan, recipe_directory=recipe.parent, runs_dir=runs_dir, stages=stage, plain=plain)
