@@ -48,7 +48,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "python": "o1kit.tasks.graders.python:PythonGrader",
     },
     "rewards": {
-        "verifier": "o1kit.rewards.build:oracle",
+        "verifier": "o1kit.rewards.build:verifier",
         "prm": "o1kit.rewards.build:trained",
         "orm": "o1kit.rewards.build:trained",
         "pairwise": "o1kit.rewards.build:trained",

@@ -15,6 +15,7 @@ import torch
 
 from o1kit import artifacts, registry, runner
 from o1kit.artifacts import load_weights, read_artifact, read_done
+from o1kit.control.lock import locked
 from o1kit.errors import DataError, DivergedError, EnvironmentFailure, O1kitError, RecipeError, ResourceError
 from o1kit.tasks.config import JsonlConfig, SplitConfig
 from tests import toy
@@ -213,9 +214,9 @@ def test_a_disk_that_fills_up_while_saving_says_so(tmp_path: Path, monkeypatch: 
 
 def test_two_processes_never_share_a_run(tmp_path: Path) -> None:
     with (
-        runner._lock(tmp_path),
+        locked(tmp_path),
         pytest.raises(EnvironmentFailure, match="another o1kit process"),
-        runner._lock(tmp_path),
+        locked(tmp_path),
     ):
         pass
 

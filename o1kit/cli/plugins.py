@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from o1kit.cli import plugins_new
 from o1kit.errors import EnvironmentFailure, RecipeError
 
 if TYPE_CHECKING:
     from o1kit.registry import Installed
 
 app = typer.Typer(help="Kinds that recipes can name, built-in and installed.", invoke_without_command=True)
+app.command()(plugins_new.new)
 HEADINGS = ("group", "kind", "origin", "version", "status")
 
 

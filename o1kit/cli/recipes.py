@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from o1kit.cli.options import Json, Overlays, RecipeFile, Sets
+from o1kit.cli.recipe_migrate import migrate
 
 if TYPE_CHECKING:
     from o1kit.sharing.pull import Pulled
@@ -201,3 +202,6 @@ def _told(written: list[Path], following: str) -> None:
     for path in written:
         print(f"wrote {path}")
     print(following)
+
+
+app.command()(migrate)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path as FilePath
 from typing import Any
 
+from o1kit.config import public
 from o1kit.errors import RecipeError
 from o1kit.explain.schema import Node, Schema, first_line
+from o1kit.kinds import used
 from o1kit.recipe.loader import load
 from o1kit.recipe.source import Path, Source
 from o1kit.registry import suggestion
@@ -145,11 +148,13 @@ class Resolved:
 
 
 @cache
-def _schema() -> Schema:
-    """The schema of recipes; making it takes longer than reading a recipe."""
+def _schema(*, plugins: bool) -> Schema:
+    """The schema of recipes, with installed kinds if a recipe has any; making it takes longer than reading a recipe."""
+    from o1kit.kinds import with_plugins
     from o1kit.recipe.schema import Recipe
 
-    return Schema(Recipe.model_json_schema())
+    with with_plugins() if plugins else nullcontext():
+        return Schema(Recipe.model_json_schema())
 
 
 def resolve(path: FilePath, overrides: Sequence[str] = (), overlays: Sequence[FilePath] = ()) -> Resolved:
@@ -159,17 +164,8 @@ def resolve(path: FilePath, overrides: Sequence[str] = (), overlays: Sequence[Fi
         RecipeError: it is wrong.
     """
     loaded = load(path, overrides, overlays)
-    data = _without_secrets(loaded.recipe.model_dump(mode="json"), loaded.source.data)
-    return Resolved(str(path), data, loaded.source, _schema(), loaded.files)
-
-
-def _without_secrets(value: Any, written: Any) -> Any:
-    """The value with what comes from the environment as it is written: `${env:NAME}`."""
-    if isinstance(value, dict) and isinstance(written, dict):
-        return {key: _without_secrets(inner, written.get(key)) for key, inner in value.items()}
-    if isinstance(value, list) and isinstance(written, list) and len(value) == len(written):
-        return [_without_secrets(inner, other) for inner, other in zip(value, written, strict=True)]
-    return written if isinstance(written, str) and "${env:" in written else value
+    schema = _schema(plugins=bool(used(loaded.recipe)))
+    return Resolved(str(path), public(loaded.recipe), loaded.source, schema, loaded.files)
 
 
 def documentation(entry: Entry) -> str:

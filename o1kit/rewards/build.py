@@ -81,8 +81,8 @@ def build_reward(config: str | Part | MixtureConfig, context: RewardContext) -> 
     return registry.lookup("rewards", config.kind)(config, context)
 
 
-def oracle(config: VerifierConfig, context: RewardContext) -> OracleReward:
-    """The ground truth's verdict, as a bound for other judges."""
+def verifier(config: VerifierConfig, context: RewardContext) -> OracleReward:
+    """What knows the right answers."""
     return OracleReward(context.verifier())
 
 

@@ -21,6 +21,7 @@ from o1kit.samples.sample import Samples, TokenRow, Totals
 from o1kit.stages.dpo.config import StagePairsConfig
 from o1kit.stages.dpo.data import Counts as PairCounts
 from o1kit.stages.dpo.data import Pair, encode_pair
+from o1kit.stages.prm.config import StageLabelsConfig
 from o1kit.stages.prm.data import PrmData
 from o1kit.stages.prm.examples import Builder, Example
 from o1kit.stages.prm.sources import Source, written
@@ -86,7 +87,7 @@ def _planned(plan: Plan, name: str | None) -> PlannedStage:
 def _needed(planned: PlannedStage) -> list[str]:
     """The earlier stages whose files a stage reads its rows from."""
     sections = (getattr(planned.config, name, None) for name in ("labels", "pairs"))
-    return [section.stage for section in sections if getattr(section, "kind", None) == "stage"]
+    return [section.stage for section in sections if isinstance(section, StageLabelsConfig | StagePairsConfig)]
 
 
 def _artifact(run: Path | None, name: str, reader: str) -> Artifact:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from rich.text import Text
 
@@ -15,7 +15,7 @@ LEGEND = {False: f"trained tokens: {OPEN}like this{CLOSE}", True: "trained token
 INDENT = "    "
 
 
-def rendered(samples: Samples, decode: Callable[[Iterable[int]], str], eos_id: int, *, colour: bool) -> list[Text]:
+def rendered(samples: Samples, decode: Callable[[Sequence[int]], str], eos_id: int, *, colour: bool) -> list[Text]:
     """Lines: what is shown, each sequence, and the figures of all."""
     found = [Text(printable(samples.about)), Text(f"{LEGEND[colour]}; ◂ is a step's label", style="dim")]
     for row in samples.shown:
@@ -36,7 +36,7 @@ def _head(row: TokenRow, eos_id: int) -> str:
     return f"{row.title}: {', '.join([*parts, *row.notes])}"
 
 
-def _body(row: TokenRow, decode: Callable[[Iterable[int]], str], colour: bool) -> Text:
+def _body(row: TokenRow, decode: Callable[[Sequence[int]], str], colour: bool) -> Text:
     """The tokens as text; line ends are written out, and a new line begins after them."""
     text = Text(INDENT)
     for piece in pieces(row):

@@ -55,7 +55,7 @@ def _others(recipe: Shipped, target: Path) -> Iterator[tuple[Path, Path]]:
     """What the recipe extends and reads, and where copies of it go; what is there already, and the same, is left."""
     loaded = load(recipe.path)
     here = recipe.path.parent
-    read = [here / path for path in paths_of(loaded.recipe)]
+    read = [here / path for path in paths_of(loaded.recipe).values()]
     for source in dict.fromkeys(path.resolve() for path in [*loaded.files, *read]):
         if source == recipe.path.resolve() or not source.is_file():
             continue

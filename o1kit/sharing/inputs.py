@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from o1kit import registry
 from o1kit.artifacts import sha256_of
+from o1kit.config import Found, public
 from o1kit.errors import DataError
+from o1kit.kinds import used
 from o1kit.models.config import HfModelConfig
+from o1kit.recipe.beside import path_fields
 from o1kit.recipe.schema import Recipe
 from o1kit.sharing.config import FileHash
 
 READ = ("path", "judge_folder")
-"""Fields of sections that name a file or a folder relative to the recipe."""
-GROUPS = "o1kit."
-"""What the names of groups of plugins begin with."""
+"""Names of the fields that hold a file or a folder, which recipes that were not validated are searched for."""
 
 
 def sections(value: Any) -> Iterator[BaseModel]:
@@ -36,26 +38,25 @@ def sections(value: Any) -> Iterator[BaseModel]:
             yield from sections(item)
 
 
-def paths_of(recipe: Recipe) -> list[str]:
-    """Files and folders that the recipe names, as they are written, sorted; not its model."""
-    found = {getattr(section, name, None) for section in sections(recipe) for name in READ}
-    return sorted(path for path in found if isinstance(path, str))
+def paths_of(recipe: Recipe) -> dict[str, str]:
+    """Files and folders that the recipe names, without its model: as they may be shown, and as they are."""
+    shown, actual = public(recipe), recipe.model_dump(mode="json")
+    places = [path for path, mark in path_fields(recipe) if not isinstance(mark, Found)]
+    found = {_at(shown, path): _at(actual, path) for path in places}
+    return {name: found[name] for name in sorted(name for name in found if name is not None)}
 
 
-def model_folder(recipe: Recipe, directory: Path) -> Path | None:
+def model_folder(recipe: Recipe) -> Path | None:
     """The local folder that the model is read from, or None where it is made here or has a hub id."""
-    if not isinstance(recipe.model, HfModelConfig):
-        return None
-    # As it is given, or beside the recipe.
-    places = (Path(recipe.model.source), directory / recipe.model.source)
-    return next((place for place in places if place.is_dir()), None)
+    source = Path(recipe.model.source) if isinstance(recipe.model, HfModelConfig) else None
+    return source if source is not None and source.is_dir() else None
 
 
-def hub_models(recipe: Recipe, directory: Path) -> dict[str, str | None]:
+def hub_models(recipe: Recipe) -> dict[str, str | None]:
     """Hub ids that the recipe names, each with the commit that is in the local cache."""
-    if not isinstance(recipe.model, HfModelConfig) or model_folder(recipe, directory) is not None:
+    if not isinstance(recipe.model, HfModelConfig) or model_folder(recipe) is not None:
         return {}
-    return {recipe.model.source: cached_commit(recipe.model.source)}
+    return {str(public(recipe)["model"]["source"]): cached_commit(recipe.model.source)}
 
 
 def cached_commit(hub_id: str) -> str | None:
@@ -68,46 +69,69 @@ def cached_commit(hub_id: str) -> str | None:
     return None
 
 
+def files_read(recipe: Recipe, directory: Path) -> dict[str, Path]:
+    """Every file that the recipe reads, those of folders one by one, by the name it has in a lock.
+
+    Args:
+        recipe: a valid recipe.
+        directory: the folder that its paths start from.
+    """
+    named = {name: directory / path for name, path in paths_of(recipe).items()}
+    folder = model_folder(recipe)
+    if folder is not None:
+        named[str(from_recipe(recipe, directory)["model"]["source"])] = folder
+    found: dict[str, Path] = {}
+    for name, place in named.items():
+        files = sorted(f for f in place.rglob("*") if f.is_file()) if place.is_dir() else [place]
+        for file in files:
+            inner = file.relative_to(place).as_posix()
+            found[name if file == place else f"{name.rstrip('/')}/{inner}"] = file
+    return found
+
+
+def from_recipe(recipe: Recipe, directory: Path) -> dict[str, Any]:
+    """The recipe as plain data that reads back as the same one, wherever o1kit runs; without its lock.
+
+    The folder of a model, which a loaded recipe gives from where o1kit runs, starts from the recipe's folder.
+    """
+    data: dict[str, Any] = public(recipe, exclude={"lock"})
+    folder = model_folder(recipe)
+    if folder is not None and not folder.is_absolute() and data["model"]["source"] == str(folder):
+        data["model"]["source"] = os.path.relpath(folder, directory)
+    return data
+
+
 def file_hashes(recipe: Recipe, directory: Path) -> dict[str, FileHash]:
-    """Hashes of every file that the recipe reads; those of folders are listed one by one.
+    """Hashes of every file that the recipe reads.
 
     Raises:
         DataError: one is missing or cannot be read.
     """
-    found: dict[str, FileHash] = {}
-    folder = model_folder(recipe, directory)
-    named = [*paths_of(recipe), *([recipe.model.source] if folder and isinstance(recipe.model, HfModelConfig) else [])]
-    for name in named:
-        place = folder if folder is not None and name not in paths_of(recipe) else directory / name
-        files = sorted(f for f in place.rglob("*") if f.is_file()) if place.is_dir() else [place]
-        for file in files:
-            inner = file.relative_to(place).as_posix()
-            found[name if file == place else f"{name.rstrip('/')}/{inner}"] = _hash(file)
-    return found
+    return {name: file_hash(file) for name, file in files_read(recipe, directory).items()}
 
 
-def installed() -> list[EntryPoint]:
-    """What installed packages add to o1kit, of all groups; nothing is imported."""
-    everything = entry_points()
-    return [e for group in everything.groups if group.startswith(GROUPS) for e in everything.select(group=group)]
+def file_hash(file: Path) -> FileHash:
+    """Hash and size of a file.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return FileHash(sha256=sha256_of(file), size=file.stat().st_size)
+    except OSError as error:
+        text = f"the recipe reads this file, and it cannot be read: {error.strerror or error}"
+        raise DataError(f"{file}: {text}. Check its path.") from None
 
 
 def plugin_versions(recipe: Recipe) -> dict[str, str]:
     """Versions of the installed packages, other than o1kit, whose kinds the recipe names."""
-    named = {getattr(s, "kind", None) for s in sections(recipe) if not type(s).__module__.startswith("o1kit.")}
-    named |= {getattr(section, "teacher", None) for section in sections(recipe)}
-    found = {}
-    for entry in installed():
-        if entry.name in named and entry.dist is not None:
-            found[entry.dist.name] = entry.dist.version
-    return dict(sorted(found.items()))
+    teachers = registry.plugins("teachers")
+    named = {getattr(section, "teacher", None) for section in sections(recipe)} & {*teachers}
+    found = [*used(recipe), *(plugin for name in named if name is not None for plugin in teachers[name])]
+    return {plugin.distribution: plugin.version for plugin in sorted(found, key=lambda p: p.distribution)}
 
 
-def _hash(file: Path) -> FileHash:
-    try:
-        return FileHash(sha256=sha256_of(file), size=file.stat().st_size)
-    except OSError as error:
-        reason = error.strerror or error
-        raise DataError(
-            f"{file}: the recipe reads this file, and it cannot be read: {reason}. Check its path."
-        ) from None
+def _at(data: Any, path: Sequence[str | int]) -> Any:
+    for part in path:
+        data = data[part]
+    return data

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from platform import python_version
-from typing import Any
 
-from o1kit.artifacts import sha256_of
+from o1kit.config import public
 from o1kit.errors import DataError
 from o1kit.functional.printable import printable
+from o1kit.models.config import HfModelConfig
 from o1kit.plan import compile_recipe
 from o1kit.recipe.compose import text_of
 from o1kit.recipe.schema import Recipe
 from o1kit.sharing.config import FileHash, LockConfig
-from o1kit.sharing.inputs import file_hashes, hub_models, plugin_versions
+from o1kit.sharing.inputs import file_hash, file_hashes, files_read, from_recipe, hub_models, plugin_versions
 from o1kit.sharing.machine import code_hash, commit, environment_hash, package_versions, system
 
 SUFFIX = ".lock"
@@ -58,8 +58,8 @@ def lock_of(recipe: Recipe, directory: Path) -> LockConfig:
         environment=environment_hash(),
         plugins=plugin_versions(recipe),
         files=file_hashes(recipe, directory),
-        models=hub_models(recipe, directory),
-        fingerprints=fingerprints(recipe),
+        models=hub_models(recipe),
+        fingerprints=fingerprints(recipe, directory),
     )
 
 
@@ -70,21 +70,21 @@ def lock_text(recipe: Recipe, directory: Path, name: str) -> str:
         DataError: a file that it reads is missing.
     """
     lock = lock_of(recipe, directory)
-    data = written(recipe) | {"lock": lock.model_dump(mode="json")}
+    data = from_recipe(recipe, directory) | {"lock": lock.model_dump(mode="json")}
+    shown = printable(name).replace("\n", " ")
     header = f"""\
-# Written by `o1kit recipe lock`: {printable(name)} with every value, and what it is to be repeated with.
+# Written by `o1kit recipe lock`: {shown} with every value, and what it is to be repeated with.
 # Run: o1kit run FILE.lock (it refuses when data or versions differ; --allow-drift goes on)
 """
     return header + text_of(data)
 
 
-def written(recipe: Recipe) -> dict[str, Any]:
-    """A recipe as plain data that reads back as the same one, without its lock."""
-    return recipe.model_dump(mode="json", exclude={"lock"})
-
-
-def fingerprints(recipe: Recipe) -> dict[str, str]:
-    """What each stage computes, by its name."""
+def fingerprints(recipe: Recipe, directory: Path) -> dict[str, str]:
+    """What each stage computes, by its name; the same wherever o1kit runs."""
+    data = from_recipe(recipe, directory)
+    if isinstance(recipe.model, HfModelConfig) and data["model"]["source"] != public(recipe.model)["source"]:
+        model = recipe.model.model_copy(update={"source": data["model"]["source"]})
+        recipe = recipe.model_copy(update={"model": model})
     return {stage.name: stage.fingerprint for stage in compile_recipe(recipe).stages}
 
 
@@ -132,14 +132,15 @@ def _versions(lock: LockConfig, recipe: Recipe) -> Iterator[Difference]:
 
 
 def _data(lock: LockConfig, recipe: Recipe, directory: Path, absent: bool) -> Iterator[Difference]:
-    yield from _unequal("stage", _short(lock.fingerprints), _short(fingerprints(recipe)))
-    for name, then in lock.files.items():
-        now = _hash_of(name, recipe, directory)
-        if now is None and absent:
-            yield Difference(name, _shown(then), ABSENT)
-        elif now is not None and now != then:
+    yield from _unequal("stage", _short(lock.fingerprints), _short(fingerprints(recipe, directory)))
+    files = files_read(recipe, directory)
+    for name in sorted({*lock.files, *files}):
+        then = lock.files.get(name)
+        file = files.get(name)
+        now = file_hash(file) if file is not None and file.is_file() else None
+        if then != now and (absent or now is not None):
             yield Difference(name, _shown(then), _shown(now))
-    cached = hub_models(recipe, directory)
+    cached = hub_models(recipe)
     for name, revision in lock.models.items():
         if revision is not None and (absent or cached.get(name)) and cached.get(name) != revision:
             yield Difference(f"model {name}", revision, cached.get(name) or "not in the local cache")
@@ -155,12 +156,5 @@ def _short(prints: Mapping[str, str]) -> dict[str, str]:
     return {name: text[:12] for name, text in prints.items()}
 
 
-def _shown(file: FileHash) -> str:
-    return f"sha256 {file.sha256[:12]} ({file.size} bytes)"
-
-
-def _hash_of(name: str, recipe: Recipe, directory: Path) -> FileHash | None:
-    for file in (directory / name, Path(name)):
-        if file.is_file():
-            return FileHash(sha256=sha256_of(file), size=file.stat().st_size)
-    return None
+def _shown(file: FileHash | None) -> str:
+    return f"sha256 {file.sha256[:12]} ({file.size} bytes)" if file is not None else ABSENT

@@ -6,6 +6,7 @@ import hashlib
 import platform
 import subprocess
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
@@ -37,12 +38,14 @@ def package_versions() -> dict[str, str]:
     return found
 
 
+@cache
 def environment_hash() -> str:
     """One hash over the names and versions of all installed packages."""
     lines = {f"{str(d.metadata['Name']).lower().replace('_', '-')}=={d.version}" for d in distributions()}
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
+@cache
 def code_hash() -> str:
     """One hash over o1kit's own modules: a checkout has one version for many states."""
     root = _package()
@@ -53,6 +56,7 @@ def code_hash() -> str:
     return found.hexdigest()
 
 
+@cache
 def commit() -> str | None:
     """The commit o1kit is checked out at, or None where it is installed otherwise."""
     root = _package().parent

@@ -15,8 +15,8 @@ from o1kit.recipe.compose import text_of
 from o1kit.recipe.loader import load
 from o1kit.recipe.schema import Recipe
 from o1kit.sharing.archive import MAX_MEMBER, archive_bytes, manifest_of
-from o1kit.sharing.inputs import paths_of
-from o1kit.sharing.lock import SUFFIX, lock_of, lock_text, written
+from o1kit.sharing.inputs import from_recipe, paths_of
+from o1kit.sharing.lock import SUFFIX, lock_of, lock_text
 from o1kit.sharing.tree import README, SHIPPED
 
 RUN = "run"
@@ -70,15 +70,14 @@ def _run(folder: Path, with_data: bool) -> Parts:
     if not (folder / RECIPE).is_file():
         raise DataError(f"{folder}: holds no {RECIPE}, so it is no run's folder. Give runs/NAME, or a recipe.")
     recipe = load(folder / RECIPE).recipe
-    plain = recipe.model_copy(update={"lock": None})
-    files = {"recipe.yaml": text_of(written(recipe)).encode()}
     here = _directory(folder)
+    files = {"recipe.yaml": text_of(from_recipe(recipe, here or folder)).encode()}
     notes: list[str] = []
     lock: str | None = None
     if here is not None:
         files["recipe.lock"] = _lock(folder, recipe, here).encode()
         lock = "recipe.lock"
-        data, notes = _data(plain, here, with_data)
+        data, notes = _data(recipe, here, with_data)
         files |= {f.relative_to(here).as_posix(): f.read_bytes() for f in data if f.is_relative_to(here)}
     else:
         notes.append("no lock: the folder that the recipe's paths start from is not known any more")
@@ -94,7 +93,7 @@ def _run(folder: Path, with_data: bool) -> Parts:
 def _lock(folder: Path, recipe: Recipe, here: Path) -> str:
     """The lock that the run started from, or one with the versions and hashes that the run noted."""
     if recipe.lock is not None:
-        return text_of(written(recipe) | {"lock": recipe.lock.model_dump(mode="json")})
+        return text_of(from_recipe(recipe, here) | {"lock": recipe.lock.model_dump(mode="json")})
     lock = lock_of(recipe, here)
     for done in sorted(folder.glob("*/done.json")):
         for name, then in _json(done).get("data", {}).items():
@@ -106,7 +105,7 @@ def _lock(folder: Path, recipe: Recipe, here: Path) -> str:
     packages = {name: str(versions.get(name, now)) for name, now in lock.packages.items()}
     python = str(versions.get("python", lock.python))
     lock = lock.model_copy(update={"packages": packages, "python": python})
-    return text_of(written(recipe) | {"lock": lock.model_dump(mode="json")})
+    return text_of(from_recipe(recipe, here) | {"lock": lock.model_dump(mode="json")})
 
 
 def _directory(folder: Path) -> Path | None:
@@ -125,11 +124,11 @@ def _measured(folder: Path) -> list[Path]:
 def _data(recipe: Recipe, here: Path, with_data: bool) -> tuple[list[Path], list[str]]:
     """Files of data that are packed, and what is to be said of the others."""
     packed, notes = [], []
-    for path in paths_of(recipe):
-        file = Path(os.path.abspath(here / path))
+    for path, actual in paths_of(recipe).items():
+        file = Path(os.path.abspath(here / actual))
         if not with_data:
             notes.append(f"left out: {path} (data; small files come along with --with-data)")
-        elif Path(path).is_absolute() or not file.is_file() or file.suffix not in SHIPPED:
+        elif Path(path).is_absolute() or path != actual or not file.is_file() or file.suffix not in SHIPPED:
             notes.append(f"left out: {path}, which is no {' or '.join(SHIPPED)} file beside the recipe")
         elif file.stat().st_size > MAX_DATA:
             notes.append(f"left out: {path}, larger than {MAX_DATA >> 20} MiB")

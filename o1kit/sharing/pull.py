@@ -18,6 +18,8 @@ from o1kit.sharing.tree import Held, OnDisk, Tree, choose, closure
 
 GZIP = b"\x1f\x8b"
 _GIT = re.compile(r"(?:git\+)?(?P<url>(?:https?|file)://[^@#]+)@(?P<pin>[^@#]*)")
+_COMMIT_AT = re.compile(r"https?://[^@#]+@[0-9a-f]{40,64}")
+_PASSWORD = re.compile(r"[^/]*://[^/]*@")
 _HF = re.compile(r"hf://(?P<kind>datasets/)?(?P<name>[^/@#]+/[^/@#]+)(?:@(?P<pin>[^@#]*))?")
 _WANDB = re.compile(r"wandb://(?P<name>[^/@#]+/[^/@#]+/[^/@#:]+:[^/@#:]+)(?:@(?P<pin>[^@#]*))?")
 
@@ -51,7 +53,9 @@ def fetch(wanted: Wanted) -> Pulled:
         EnvironmentFailure: it cannot be reached, or would need the network without leave.
     """
     source = wanted.source
-    if source.startswith(("git+", "file://")) or (_GIT.fullmatch(source) and "://" in source):
+    if _PASSWORD.match(source):
+        raise DataError("an address must not hold a user or password: it ends up in logs. Leave it out.")
+    if source.startswith(("git+", "file://")) or _COMMIT_AT.fullmatch(source):
         return _from_git(wanted)
     if source.startswith("hf://"):
         return _from_hub(wanted)

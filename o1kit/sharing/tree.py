@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -163,6 +164,7 @@ def _take_data(tree: Tree, name: str, path: str, found: dict[str, bytes]) -> Non
     joined = posixpath.normpath(posixpath.join(posixpath.dirname(name), path))
     if joined in found or joined.startswith(("..", "/")) or not joined.lower().endswith(SHIPPED):
         return
-    content = tree.read(safe_name(joined))
-    if content is not None:
-        found[joined] = content
+    with suppress(DataError):  # a name that is not written anywhere, such as one with ${...}: not taken
+        content = tree.read(safe_name(joined))
+        if content is not None:
+            found[joined] = content

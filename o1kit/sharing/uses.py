@@ -6,11 +6,10 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
-from o1kit.sharing.inputs import READ, cached_commit, installed
+from o1kit.sharing.inputs import READ, cached_commit
 from o1kit.sharing.tree import RECIPES, pairs, raw
 
 BUILT_IN = "built-in"
@@ -96,17 +95,13 @@ def _place(name: str, path: str, files: Mapping[str, bytes]) -> str:
 
 
 def _kinds() -> dict[str, str]:
-    """Every kind and teacher that can be named here, with where it comes from."""
+    """Every kind and teacher that can be named here, with where it comes from; no plugin is imported."""
     from o1kit.recipe.schema import Recipe
-    from o1kit.registry import BUILTIN
+    from o1kit.registry import BUILTIN, GROUPS, installed
 
-    found = {entry.name: _origin(entry) for entry in installed()}
+    found = {plugin.kind: f"installed, {plugin}" for group in GROUPS for plugin in installed(group)}
     for section in Recipe.model_json_schema().get("$defs", {}).values():
         kind = section.get("properties", {}).get("kind", {})
         for name in [kind["const"]] if "const" in kind else kind.get("enum", []):
             found.setdefault(name, BUILT_IN)
     return found | {name: BUILT_IN for group in BUILTIN.values() for name in group}
-
-
-def _origin(entry: EntryPoint) -> str:
-    return f"installed, {entry.dist.name} {entry.dist.version}" if entry.dist is not None else "installed"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from o1kit.cli import main
 from tests.tiny import tiny
 
 RECIPE = """\
@@ -21,21 +22,28 @@ tasks:
   heldout: {num_problems: 4, sources: [{kind: jsonl, path: "${env:O1KIT_DATA}/held.jsonl"}]}
 stages:
   - {kind: sft, name: sft, steps: "${env:O1KIT_STEPS}", batch_size: 2, checkpoint_every: 1}
-  - kind: rollout
-    name: rollout
-    policy: sft
-    split: heldout
-    num_problems: 2
+  - kind: evaluate
+    name: evaluate
+    policies: [sft]
     judge: {kind: judge, rubric: "${env:O1KIT_RUBRIC} {problem} {chain}"}
-    search: {kind: best_of_n, num_samples: 2}
-  - {kind: evaluate, name: evaluate, policies: [sft], searches: [{kind: greedy}]}
+    max_failed_judgements: 1.0
+    searches: [{kind: greedy}, {kind: best_of_n, num_samples: 2, select: best}]
 tracking: {wandb: {mode: offline}}
 """
 SECRET = "zq7secret"
 
 
+def holding(folder: Path) -> list[Path]:
+    """The files of a folder that hold the secret, or are called by it."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 20
+    return [path for path in files if SECRET.encode() in path.read_bytes() or SECRET in str(path.relative_to(folder))]
+
+
 @pytest.mark.slow
-def test_no_byte_of_a_run_holds_a_value_of_the_environment(tmp_path: Path) -> None:
+def test_no_byte_of_a_run_holds_a_value_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from o1kit.models.load import save_directory
 
     model, template = tiny(context=256)
@@ -54,22 +62,30 @@ def test_no_byte_of_a_run_holds_a_value_of_the_environment(tmp_path: Path) -> No
         "O1KIT_STEPS": "3",
         "O1KIT_RUBRIC": f"{SECRET} good?",
     }
-    environment = {**os.environ, **values, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(work)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "o1kit", "run", "r.yaml", "--plain"]
-    first = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
-    assert first.returncode == 0, first.stdout + first.stderr
-    again = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
-    assert again.stdout.count("already done") == 3, again.stdout + again.stderr
-    (data / "train.jsonl").unlink()
-    broken = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
-    assert broken.returncode == 4
-    assert "${env:O1KIT_DATA}/train.jsonl" in broken.stderr
-    for said in (first, again, broken):
-        assert SECRET not in said.stdout + said.stderr
+    stopped = [*command, "--set", "stages.evaluate.max_failed_judgements=0"]
+    first = subprocess.run(stopped, env=environment, capture_output=True, text=True, check=False)
+    assert first.returncode == 6, first.stdout + first.stderr
     kept = work / "runs" / "hush"
-    files = [path for path in kept.rglob("*") if path.is_file()]
-    assert len(files) > 20
-    assert [path for path in files if SECRET.encode() in path.read_bytes() or SECRET in str(path)] == []
-    assert json.loads((kept / "sft" / "config.json").read_text())["steps"] == "${env:O1KIT_STEPS}"
-    assert json.loads((kept / "recipe.json").read_text())["model"]["source"] == "${env:O1KIT_MODEL}"
-    assert any(path.suffix == ".wandb" for path in files)
+    assert list(kept.rglob("checkpoints/*")), "what a stopped stage goes on from is there"
+    assert holding(kept) == []
+    assert main(command[3:]) == 0
+    capsys.readouterr()
+    assert main(command[3:]) == 0
+    again = capsys.readouterr()
+    assert again.out.count("already done") == 2, again.out + again.err
+    (data / "train.jsonl").unlink()
+    assert main(command[3:]) == 4
+    broken = capsys.readouterr()
+    assert "${env:O1KIT_DATA}/train.jsonl" in broken.err
+    assert SECRET not in first.stdout + first.stderr + again.out + again.err + broken.out + broken.err
+    assert holding(kept) == []
+    recipe = json.loads((kept / "recipe.json").read_text())
+    assert (recipe["model"]["source"], recipe["stages"][0]["steps"]) == ("${env:O1KIT_MODEL}", "${env:O1KIT_STEPS}")
+    evaluate = json.loads((kept / "evaluate" / "config.json").read_text())
+    assert evaluate["judge"]["rubric"] == "${env:O1KIT_RUBRIC} {problem} {chain}"
+    assert list(kept.rglob("*.wandb"))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from o1kit.cli import main
 from o1kit.errors import EnvironmentFailure, RecipeError
 from o1kit.plan import compile_recipe
 from o1kit.recipe.loader import load_recipe
 from o1kit.sharing.copying import START, copy
 from o1kit.sharing.shipped import FIELDS, find, folder, header_of, shipped
-from tests.test_cli import NO_TORCH, o1kit
 
 HERE = Path(__file__).parents[2] / "recipes"
 
@@ -71,12 +74,30 @@ def test_a_name_that_no_run_can_have_is_refused(name: str, tmp_path: Path) -> No
 
 
 def test_a_recipe_to_start_from_is_valid(tmp_path: Path) -> None:
-    done = o1kit("recipe", "new", "mine", "--out", tmp_path / "a.yaml", code=NO_TORCH)
-    assert done.returncode == 0, done.stderr
+    assert main(["recipe", "new", "mine", "--out", str(tmp_path / "a.yaml")]) == 0
     assert load_recipe(tmp_path / "a.yaml").name == "mine"
     assert f"# Run: o1kit run {tmp_path}/a.yaml\n" in (tmp_path / "a.yaml").read_text()
 
 
-def test_what_there_is_can_be_seen_without_anything_heavy() -> None:
-    assert "Hardware: 2 CPU cores" in o1kit("recipe", "list", code=NO_TORCH).stdout
-    assert o1kit("recipe", "show", "quickstart", code=NO_TORCH).stdout == (HERE / "quickstart.yaml").read_text()
+def test_a_recipe_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipe", "show", "quickstart"]) == 0
+    assert capsys.readouterr().out == (HERE / "quickstart.yaml").read_text()
+
+
+ALL = """
+import sys
+from o1kit.cli import main
+commands = "list,new a,cp quickstart b.yaml,lock b.yaml,pack b.yaml,verify b.o1r,pull b.o1r --yes"
+for words in commands.split(","):
+    assert main(["recipe", *words.split()]) == 0, words
+heavy = {"torch", "lightning", "transformers", "peft", "datasets", "wandb", "numpy", "reasoning_gym"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+def test_all_commands_need_nothing_heavy(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(HERE.parent)}
+    words = [sys.executable, "-c", ALL]
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert {p.name for p in tmp_path.iterdir()} == {"a.yaml", "b.yaml", "data", "b.lock", "b.o1r", "b"}
