@@ -39,7 +39,8 @@ class Identities:
     @cached_property
     def data(self) -> dict[str, str]:
         """Hashes of the files that problems are read from: what they hold decides what is trained."""
-        paths = {s.path for split in self.plan.recipe.tasks.values() for s in split.sources if s.kind == "jsonl"}
+        sources = [source for split in self.plan.recipe.tasks.values() for source in split.sources]
+        paths = {path for path in (getattr(source, "path", None) for source in sources) if isinstance(path, str)}
         return self._hashes(sorted(paths))
 
     def files(self, stage: PlannedStage) -> list[str]:

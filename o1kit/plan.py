@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from o1kit.config import public
+from o1kit.kinds import used as installed_in
 from o1kit.models.config import local_engine
 from o1kit.recipe.references import references
 from o1kit.recipe.schema import Recipe
@@ -60,6 +61,9 @@ def compile_recipe(recipe: Recipe) -> Plan:
         engine = local_engine(recipe.engine) if config.kind in LOCAL else recipe.engine
         used = shared | {"engine": public(engine, exclude=NEUTRAL_ENGINE)}
         content = {"format": FORMAT, "shared": used, "stage": section, "inputs": {n: prints[n] for n in inputs}}
+        packages = {str(one) for part in (config, recipe.model, recipe.tasks, engine) for one in installed_in(part)}
+        if packages:  # another version of a plugin may compute something else
+            content["plugins"] = sorted(packages)
         prints[config.name] = digest(content)
         seed = stage_seed(recipe.seed, config.name)
         stages.append(PlannedStage(config.name, config.kind, config, inputs, prints[config.name], seed))

@@ -66,6 +66,9 @@ BUILTIN: dict[str, dict[str, str]] = {
         "torch": "o1kit.stages.searching:torch_engine",
         "http": "o1kit.engines.http:HttpEngine",
     },
+    "exporters": {
+        "hf": "o1kit.export.hf:HfExporter",
+    },
     "teachers": {
         "letter_counting": "o1kit.tasks.teachers.letter_counting:LetterCountingTeacher",
         "chain_sum": "o1kit.tasks.teachers.chain_sum:ChainSumTeacher",
@@ -90,6 +93,7 @@ SECTIONS = {
     "models": "o1kit.config:Config",
     "engines": "o1kit.config:Config",
     "trackers": "o1kit.tracking.config:TrackerSection",
+    "exporters": "o1kit.export.config:ExporterSection",
 }
 """By group, what the sections of its plugins must be subclasses of."""
 

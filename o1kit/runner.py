@@ -46,7 +46,7 @@ from o1kit.cpu import peak_memory_mb, tune_process
 from o1kit.errors import RecipeError
 from o1kit.identity import STAGE, Identities
 from o1kit.outlook import outlook, read_json, require_work, summary
-from o1kit.protocols import Artifact, BuiltStage, StageInputs
+from o1kit.protocols import Artifact, BuiltStage, StageInputs, TrackerContext
 from o1kit.report import results as results_file
 from o1kit.report.table import cells, headings, print_report
 from o1kit.report.tree import read_trees, rows_of, tree_file
@@ -269,6 +269,14 @@ class _Run:
             config=config,
         )
 
+    def _trackers(self, stage: PlannedStage) -> list[Any]:
+        from o1kit.tracking.loggers import trackers
+
+        recipe = self.plan.recipe
+        config = {"stage": public(stage.config), "recipe": public(recipe)}
+        context = TrackerContext(recipe.name, stage.name, self.directory, self.directory / stage.name, config)
+        return list(trackers(recipe.tracking.trackers, context))
+
     def _train(self, stage: PlannedStage, directory: Path, built: BuiltStage, wandb: WandbLogger | None) -> None:
         from o1kit.checkpoints import newest
         from o1kit.tracking.loggers import JsonlLogger
@@ -283,7 +291,7 @@ class _Run:
         metrics = JsonlFile(directory / METRICS)
         for file in (metrics, JsonlFile(directory / ROLLOUTS)):
             file.rewind(step)
-        loggers = [JsonlLogger(metrics), *([wandb] if wandb is not None else [])]
+        loggers = [JsonlLogger(metrics), *([wandb] if wandb is not None else []), *self._trackers(stage)]
         every = getattr(stage.config, "checkpoint_every", 200)
         trainer = build_trainer(built, directory, loggers, self.interrupt, every)
         if built.verb == "test":

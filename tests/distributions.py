@@ -77,8 +77,11 @@ def variants(folder: Path, changes: Mapping[str, tuple[str, str]]) -> Path:
     return folder
 
 
-def o1kit(site: Path, *arguments: object, code: str | None = None) -> subprocess.CompletedProcess[str]:
+def o1kit(
+    site: Path, *arguments: object, code: str | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """The command line, or a program, in a process in which the distributions of a folder are installed."""
     start = [sys.executable, "-c", code] if code else [sys.executable, "-m", "o1kit"]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *sys.path]), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([*start, *map(str, arguments)], capture_output=True, text=True, timeout=120, env=env)
+    path = os.pathsep.join([str(site), *map(os.path.abspath, sys.path)])
+    env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    return subprocess.run([*start, *map(str, arguments)], capture_output=True, text=True, timeout=120, env=env, cwd=cwd)

@@ -41,7 +41,7 @@ def made(runs: Path) -> dict[str, int]:
     return {f.parent.name: f.stat().st_mtime_ns for f in (runs / "run").glob("[abc]/done.json")}
 
 
-def test_the_outlook_is_what_then_happens(tmp_path: Path) -> None:
+def test_the_outlook_is_what_then_happens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert actions(chain(), tmp_path) == dict.fromkeys("abc", "run")
     assert not (tmp_path / "run").exists(), "looking makes no folder"
     toy.run(chain(), tmp_path, stages=["a"])
@@ -54,24 +54,18 @@ def test_the_outlook_is_what_then_happens(tmp_path: Path) -> None:
     assert [row.action for row in told] == ["skip", "run again", "run again"]
     assert "after b" in told[2].note
     assert summary(told).startswith("to run: b (changed")
-    toy.run(changed, tmp_path)
-    after = made(tmp_path)
-    assert {name for name in "abc" if before[name] != after[name]} == {"b", "c"}
-
-
-def test_a_run_says_what_it_will_do_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    toy.run(chain(), tmp_path)
     capsys.readouterr()
-    toy.run(chain(lr=0.3), tmp_path)
-    out = capsys.readouterr().out
-    assert out.index("to run: b (changed") < out.index("b: starting")
+    toy.run(changed, tmp_path)
+    after, out = made(tmp_path), capsys.readouterr().out
+    assert {name for name in "abc" if before[name] != after[name]} == {"b", "c"}
+    assert out.index("to run: b (changed") < out.index("b: starting"), "told before it is done"
     assert "b.previous" in out
 
 
 def test_a_damaged_stage_runs_again(tmp_path: Path) -> None:
-    toy.run(chain(), tmp_path)
+    toy.run(chain(), tmp_path, stages=["a"])
     (tmp_path / "run" / "a" / "model.safetensors").write_bytes(b"x")
-    assert actions(chain(), tmp_path) == dict.fromkeys("abc", "run again")
+    assert actions(chain(), tmp_path) == {"a": "run again", "b": "run", "c": "run"}
 
 
 def test_resume_insists_on_something_to_go_on_with(tmp_path: Path) -> None:

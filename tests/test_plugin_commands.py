@@ -55,7 +55,7 @@ def test_check_finds_names_that_are_taken(tmp_path: Path) -> None:
     install(site, "other", ENTRY, {})
     done = o1kit(site, "plugins", "check")
     assert done.returncode == 3
-    assert "the name is that of a built-in kind" in done.stdout
+    assert "'beam' is a built-in name" in done.stdout
     assert done.stdout.count("has the same name in this group") == 2
     unknown = o1kit(site, "plugins", "check", "twise")
     assert unknown.returncode == 2 and "Did you mean 'twice'?" in unknown.stderr

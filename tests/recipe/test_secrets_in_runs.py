@@ -33,6 +33,13 @@ tracking: {wandb: {mode: offline}}
 SECRET = "zq7secret"
 
 
+def holding(folder: Path) -> list[Path]:
+    """The files of a folder that hold the secret, or are called by it."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 20
+    return [path for path in files if SECRET.encode() in path.read_bytes() or SECRET in str(path.relative_to(folder))]
+
+
 @pytest.mark.slow
 def test_no_byte_of_a_run_holds_a_value_of_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -60,8 +67,14 @@ def test_no_byte_of_a_run_holds_a_value_of_the_environment(
     monkeypatch.chdir(work)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "o1kit", "run", "r.yaml", "--plain"]
-    first = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert first.returncode == 0, first.stdout + first.stderr
+    stopped = [*command, "--set", "stages.evaluate.max_failed_judgements=0"]
+    first = subprocess.run(stopped, env=environment, capture_output=True, text=True, check=False)
+    assert first.returncode == 6, first.stdout + first.stderr
+    kept = work / "runs" / "hush"
+    assert list(kept.rglob("checkpoints/*")), "what a stopped stage goes on from is there"
+    assert holding(kept) == []
+    assert main(command[3:]) == 0
+    capsys.readouterr()
     assert main(command[3:]) == 0
     again = capsys.readouterr()
     assert again.out.count("already done") == 2, again.out + again.err
@@ -70,12 +83,9 @@ def test_no_byte_of_a_run_holds_a_value_of_the_environment(
     broken = capsys.readouterr()
     assert "${env:O1KIT_DATA}/train.jsonl" in broken.err
     assert SECRET not in first.stdout + first.stderr + again.out + again.err + broken.out + broken.err
-    kept = work / "runs" / "hush"
-    files = [path for path in kept.rglob("*") if path.is_file()]
-    assert len(files) > 20
-    assert [path for path in files if SECRET.encode() in path.read_bytes() or SECRET in str(path)] == []
+    assert holding(kept) == []
     recipe = json.loads((kept / "recipe.json").read_text())
     assert (recipe["model"]["source"], recipe["stages"][0]["steps"]) == ("${env:O1KIT_MODEL}", "${env:O1KIT_STEPS}")
     evaluate = json.loads((kept / "evaluate" / "config.json").read_text())
     assert evaluate["judge"]["rubric"] == "${env:O1KIT_RUBRIC} {problem} {chain}"
-    assert any(path.suffix == ".wandb" for path in files)
+    assert list(kept.rglob("*.wandb"))
