@@ -13,6 +13,7 @@ LEVELS = [
     {"__main__"},
     {"cli"},
     {"runner", "rescoring"},
+    {"planning"},
     {"plan", "trainer"},
     {"checkpoints"},
     {"recipe"},

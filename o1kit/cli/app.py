@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from o1kit.cli import labels, look, measure, run
+from o1kit.cli import labels, look, measure, planning, run
 
 EXIT_CODES = "exit codes: 2 recipe or usage, 3 environment, 4 data, 5 diverged, 6 resources or rewards, 130 interrupted"
 
@@ -30,7 +30,7 @@ def _add(panel: str, command: Callable[..., Any], name: str | None = None) -> No
 
 _add(RECIPES, run.run)
 _add(RECIPES, run.validate)
-_add(RECIPES, run.plan)
+_add(RECIPES, planning.plan)
 _add(MEASURING, measure.evaluate, "eval")
 _add(MEASURING, measure.score)
 _add(MEASURING, measure.compare)

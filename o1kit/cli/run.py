@@ -1,4 +1,4 @@
-"""`o1kit run | validate | plan`: what a recipe is for."""
+"""`o1kit run | validate`: what a recipe is for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1kit.cli.options import RUNS, Json, Plain, RecipeFile, RunsDir, Sets
+from o1kit.cli.options import RUNS, Plain, RecipeFile, RunsDir, Sets
 
 if TYPE_CHECKING:
     from o1kit.plan import Plan
@@ -52,17 +52,3 @@ def validate(recipe: RecipeFile, sets: Sets) -> None:
     """Check a recipe."""
     stages = compiled(recipe, sets).stages
     print(f"{recipe}: valid, {len(stages)} stage{'s' * (len(stages) != 1)}: {', '.join(s.name for s in stages)}")
-
-
-def plan(recipe: RecipeFile, sets: Sets, runs_dir: RunsDir = RUNS, json: Json = False) -> None:
-    """Show a recipe's stages, what each is built from, what is done."""
-    from o1kit.report.plan import print_plan, rows
-
-    made = compiled(recipe, sets)
-    found = rows(made, runs_dir / made.recipe.name)
-    if json:
-        from json import dumps
-
-        print(dumps(found, indent=2))
-    else:
-        print_plan(made.recipe.name, found)

@@ -104,7 +104,11 @@ class Estimate:
         on_host = self.peak if not m.gpu_memory else self.peak - self.device_peak
         checks = [("memory", on_host, m.memory), ("disk", self.disk, m.disk)]
         checks += [("GPU memory", self.device_peak, m.gpu_memory)] if m.gpu_memory else []
-        return [f"{n}: {need / gib:.1f} GiB needed, {have / gib:.1f} GiB there" for n, need, have in checks if 0 < have < need]
+        return [
+            f"{n}: {need / gib:.1f} GiB needed, {have / gib:.1f} GiB there"
+            for n, need, have in checks
+            if 0 < have < need
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,9 @@ def correction(entries: Sequence[Entry], machine: str, model: str, kind: str, ba
     sized = [e.peak_mb / e.planned_mb for e in like if e.planned_mb > 0 and e.peak_mb > 0]
     if not sized:
         return Correction()
-    return Correction(_bounded(statistics.median(timed)) if timed else 1.0, _bounded(statistics.median(sized)), len(like))
+    return Correction(
+        _bounded(statistics.median(timed)) if timed else 1.0, _bounded(statistics.median(sized)), len(like)
+    )
 
 
 def _bounded(ratio: float) -> float:

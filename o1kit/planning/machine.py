@@ -53,9 +53,7 @@ def this_machine(folder: Path) -> Machine:
     return Machine(cores, threads, _cpu(), _memory(), _disk(folder))
 
 
-def other_machine(
-    machine: Machine, memory_gb: float | None, disk_gb: float | None, gpu_gb: float | None
-) -> Machine:
+def other_machine(machine: Machine, memory_gb: float | None, disk_gb: float | None, gpu_gb: float | None) -> Machine:
     """The machine with what is given in its place; a gigabyte is 2**30 bytes."""
     changes = {"memory": memory_gb, "disk": disk_gb, "gpu_memory": gpu_gb}
     found = {name: int(value * 2**30) for name, value in changes.items() if value is not None}
@@ -72,9 +70,7 @@ def _cpu() -> str:
 
 def _memory() -> int:
     """The machine's memory, or less where a control group says so."""
-    found = [
-        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if "SC_PHYS_PAGES" in os.sysconf_names else 0
-    ]
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if "SC_PHYS_PAGES" in os.sysconf_names else 0]
     for path in CGROUP:
         with suppress(OSError, ValueError):
             limit = int(Path(path).read_text())

@@ -28,10 +28,9 @@ from o1kit.planning.work import TRAIN
 from o1kit.protocols import Decoding, Sampling, StageInputs
 from o1kit.stages.optim import build_optimizer
 from o1kit.stages.searching import build_engine
-from o1kit.stages.sft.config import MistakesConfig, SftConfig
-from o1kit.stages.sft.data import draw_mistakes, encode_row, told
 from o1kit.stages.sequences import Row
-from o1kit.stages.sft.data import collate
+from o1kit.stages.sft.config import MistakesConfig, SftConfig
+from o1kit.stages.sft.data import collate, draw_mistakes, encode_row, told
 from o1kit.stages.start import starting_model, teacher_of
 from o1kit.tasks.suite import Suite, build_suite
 
@@ -97,7 +96,9 @@ def probe(plan: Plan, directory: Path, machine: Machine, say: Callable[[str], No
     rates = _sampling(plan, model, template, rows, rates, weights.parameters)
     rates = _training(plan, model, rows, rates)
     say(f"probe: {1 / rates.trained:,.0f} tokens/s trained, {1 / rates.read:,.0f} read")
-    return Facts(lengths, rates, base, grown / max(1, count) + 16 * max((x.row for x in lengths.values())), model.vocabulary_size)
+    return Facts(
+        lengths, rates, base, grown / max(1, count) + 16 * max(x.row for x in lengths.values()), model.vocabulary_size
+    )
 
 
 def resident() -> int:

@@ -47,7 +47,10 @@ class Rates:
 
 def formula(weights: Weights, machine: Machine) -> Rates:
     """Rates by operations a token, for a machine that nothing is known of but its threads."""
-    used, threads = weights.parameters + (weights.embedding if "lm_head.weight" in weights.shapes else 0), machine.threads
+    used, threads = (
+        weights.parameters + (weights.embedding if "lm_head.weight" in weights.shapes else 0),
+        machine.threads,
+    )
     active = max(1, used - (weights.embedding if "lm_head.weight" in weights.shapes else 0))
     return Rates(
         step=0.005 + 20 * weights.parameters / 2e9,
