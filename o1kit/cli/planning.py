@@ -38,7 +38,7 @@ def plan(
     gpu_gb: Gb = None,
     probe: Annotated[
         bool,
-        typer.Option("--probe", help="Measure lengths and speeds here first: half a minute, kept for later plans."),
+        typer.Option("--probe", help="Measure lengths and speeds here first (half a minute); kept."),
     ] = False,
     json: Json = False,
 ) -> None:

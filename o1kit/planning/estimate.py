@@ -104,11 +104,8 @@ class Estimate:
         on_host = self.peak if not m.gpu_memory else self.peak - self.device_peak
         checks = [("memory", on_host, m.memory), ("disk", self.disk, m.disk)]
         checks += [("GPU memory", self.device_peak, m.gpu_memory)] if m.gpu_memory else []
-        return [
-            f"{n}: {need / gib:.1f} GiB needed, {have / gib:.1f} GiB there"
-            for n, need, have in checks
-            if 0 < have < need
-        ]
+        missing = [(name, need, have) for name, need, have in checks if 0 < have < need]
+        return [f"{name}: {need / gib:.1f} GiB needed, {have / gib:.1f} GiB there" for name, need, have in missing]
 
 
 @dataclass(frozen=True, slots=True)

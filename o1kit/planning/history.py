@@ -70,11 +70,10 @@ def correction(entries: Sequence[Entry], machine: str, model: str, kind: str, ba
     like = [e for e in entries if (e.machine, e.model, e.kind, e.basis) == (machine, model, kind, basis)][-LAST:]
     timed = [e.seconds / e.planned_s for e in like if e.planned_s > 0 and e.seconds >= SHORTEST]
     sized = [e.peak_mb / e.planned_mb for e in like if e.planned_mb > 0 and e.peak_mb > 0]
-    if not sized:
+    if not like:
         return Correction()
-    return Correction(
-        _bounded(statistics.median(timed)) if timed else 1.0, _bounded(statistics.median(sized)), len(like)
-    )
+    seconds, memory = (_bounded(statistics.median(x)) if x else 1.0 for x in (timed, sized))
+    return Correction(seconds, memory, len(like))
 
 
 def _bounded(ratio: float) -> float:
@@ -82,8 +81,8 @@ def _bounded(ratio: float) -> float:
 
 
 def _entry(data: Any) -> Entry:
-    texts = (str(data[name]) for name in Entry._fields[:5])
-    numbers = [float(data[name]) for name in Entry._fields[5:]]
-    if not all(0 <= number < 1e12 for number in numbers):
+    texts = {name: str(data[name]) for name in Entry._fields[:5]}
+    numbers = {name: float(data[name]) for name in Entry._fields[5:]}
+    if not all(0 <= number < 1e12 for number in numbers.values()):
         raise ValueError("no such number")
-    return Entry(*texts, *numbers)
+    return Entry(**texts, **numbers)  # type: ignore[arg-type]

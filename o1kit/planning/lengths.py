@@ -64,9 +64,8 @@ def _split(recipe: Recipe, split: SplitConfig, context: int, directory: Path) ->
         texts = [pair for s in split.sources if isinstance(s, JsonlConfig) for pair in _texts(s, directory)]
         if texts:
             prompts, chains = [len(q) / size + 1 for q, _ in texts], [len(c) / size + 2 for _, c in texts]
-            chain = (
-                sum(chains) / len(chains) if any(s.thought_field for s in split.sources if s.kind == "jsonl") else chain
-            )
+            if any(isinstance(s, JsonlConfig) and s.thought_field for s in split.sources):
+                chain = sum(chains) / len(chains)
             longest = max(max(chains), chain)
             found = sum(prompts) / len(prompts), int(max(prompts)), chain, int(longest), max(1.0, chain / STEP)
             return Lengths(*found)

@@ -100,9 +100,9 @@ def _smaller(stage: Any, part: int) -> Iterator[tuple[str, str]]:
         value = getattr(stage, name, None)
         if isinstance(value, int) and value // part >= 1:
             yield f"stages.{stage.name}.{name}={value // part}", price
-    labels = getattr(stage, "labels", None)
-    if isinstance(getattr(labels, "num_problems", None), int) and labels.num_problems // part >= 1:
-        yield f"stages.{stage.name}.labels.num_problems={labels.num_problems // part}", "fewer labels"
+    labelled = getattr(getattr(stage, "labels", None), "num_problems", None)
+    if isinstance(labelled, int) and labelled // part >= 1:
+        yield f"stages.{stage.name}.labels.num_problems={labelled // part}", "fewer labels"
     for i, search in enumerate(getattr(stage, "searches", ())):
         samples = getattr(search, "num_samples", None)
         if isinstance(samples, int) and samples // part >= 2:

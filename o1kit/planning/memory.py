@@ -30,6 +30,12 @@ CHUNK = 32
 """Sequences of a PPO batch that go through the model together; what they keep for the backward pass adds up."""
 RESIZED = 1.75
 """Keys and values of the rows are made anew as chains grow, the old beside the new; freed room is not always of use."""
+SLACK = 1.1
+"""Freed memory is kept for the next tensor, which does not always fit into it."""
+TRAINER = 40 * MIB
+"""Trainer, loggers and what libraries import late."""
+GROWTH = 64
+"""Positions of rows are made in multiples of this."""
 PREFILL = 8192
 """Most tokens of a pass of the engine besides the one of each row."""
 DRAWN = 5
@@ -58,7 +64,7 @@ class Memory:
     @property
     def total(self) -> float:
         """All of them."""
-        return sum(getattr(self, field.name) for field in fields(self))
+        return float(sum(getattr(self, field.name) for field in fields(self)))
 
     @property
     def device(self) -> float:
@@ -69,7 +75,7 @@ class Memory:
 def saved_per_token(weights: Weights, lora: LoraConfig | None) -> float:
     """Bytes that the layers keep for the backward pass, for each token."""
     widths = 9 * weights.hidden + 2 * weights.kv_width + 4 * weights.intermediate
-    ranks = 0.0
+    ranks = 0
     if lora is not None:
         widths -= 3 * weights.hidden
         ranks = lora.rank * len(weights.adapted(lora)) * FLOAT
@@ -101,18 +107,19 @@ def memory_of(
     lora = getattr(stage, "lora", None)
     extra = weights.lora_parameters(lora) * FLOAT if lora is not None else 0
     return Memory(
-        base=base,
+        base=base + TRAINER,
         problems=problems * PROBLEM,
         weights=weights.parameters * size + extra,
         other_models=_others(stage) * weights.parameters * size,
         gradients=count * size,
         optimizer=_optimizer(stage, weights, count) * size,
-        activations=max(
+        activations=SLACK
+        * max(
             _training(stage, work, weights, lengths),
             _reading(stage, work, weights, lengths),
             _sampling(work, weights, lengths, engine),
         ),
-        kv_cache=_kv(work, weights, lengths, engine),
+        kv_cache=SLACK * _kv(work, weights, lengths, engine),
     )
 
 
@@ -180,6 +187,14 @@ def _kv(work: Work, weights: Weights, lengths: Lengths, engine: TorchEngineConfi
     if not work.engines:
         return 0.0
     half = engine.memory_mb * MIB / 2
-    row = -(-lengths.sampled_max(weights.context) // 64) * 64 * weights.kv_bytes
+    row = positions(lengths.sampled_max(weights.context)) * weights.kv_bytes
     slab = RESIZED * min(engine.max_batch, max(1, int(half // max(row, 1)))) * row
     return work.engines * (slab + min(half, work.prefixes * weights.kv_bytes))
+
+
+def positions(longest: int) -> int:
+    """Positions that the engine's rows have once the longest has grown to its length: half as many more each time."""
+    found = GROWTH
+    while found < longest:
+        found = -(-((found + 1) * 3 // 2) // GROWTH) * GROWTH
+    return found

@@ -43,6 +43,8 @@ PATIENCE = 3.0
 DRAWN = 24
 """Tokens that are drawn of each sequence."""
 READ_ROWS = 64
+BYTES_OF_A_TOKEN = 16
+"""In a list of a row's tokens, with what is around it."""
 OPERATIONS = 4e10
 """About so many multiplications are spent on drawing, so that a large model is measured with fewer sequences."""
 
@@ -96,9 +98,8 @@ def probe(plan: Plan, directory: Path, machine: Machine, say: Callable[[str], No
     rates = _sampling(plan, model, template, rows, rates, weights.parameters)
     rates = _training(plan, model, rows, rates)
     say(f"probe: {1 / rates.trained:,.0f} tokens/s trained, {1 / rates.read:,.0f} read")
-    return Facts(
-        lengths, rates, base, grown / max(1, count) + 16 * max(x.row for x in lengths.values()), model.vocabulary_size
-    )
+    each = grown / max(1, count) + BYTES_OF_A_TOKEN * max(x.row for x in lengths.values())
+    return Facts(lengths, rates, base, each, model.vocabulary_size)
 
 
 def resident() -> int:
@@ -262,7 +263,7 @@ def _step(model: Any, optimizer: Any, rows: Sequence[Row], clip: float) -> Timed
     token_ids, mask = collate(rows)
     hidden = model.hidden(token_ids[:, :-1], use_cache=False)[mask[:, 1:]]
     loss = torch.nn.functional.cross_entropy(model.logits(hidden), token_ids[:, 1:][mask[:, 1:]])
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
     optimizer.step()
     optimizer.zero_grad()

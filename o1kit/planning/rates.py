@@ -47,11 +47,9 @@ class Rates:
 
 def formula(weights: Weights, machine: Machine) -> Rates:
     """Rates by operations a token, for a machine that nothing is known of but its threads."""
-    used, threads = (
-        weights.parameters + (weights.embedding if "lm_head.weight" in weights.shapes else 0),
-        machine.threads,
-    )
-    active = max(1, used - (weights.embedding if "lm_head.weight" in weights.shapes else 0))
+    threads = machine.threads
+    # A tied embedding is the output layer too; one of its own is only looked up in.
+    active = weights.parameters - (weights.embedding if "lm_head.weight" in weights.shapes else 0)
     return Rates(
         step=0.005 + 20 * weights.parameters / 2e9,
         trained=6 * active / (TRAINING * threads),

@@ -35,15 +35,13 @@ def estimate_lines(found: Estimate) -> list[str]:
 def _row(stage: StageEstimate, found: Estimate) -> list[str]:
     if stage.work is None or stage.memory is None or not stage.parameters:
         return [stage.stage, *["?"] * (8 + (found.an_hour is not None))]
-    share = (stage.trainable or 0) / stage.parameters
+    share, work = (stage.trainable or 0) / stage.parameters, stage.work
+    tokens = (work.trained, work.generated, work.read + work.scored)
     row = [
         stage.stage,
         short(stage.parameters),
         f"{100 * share:.3g} %" if stage.trainable else "-",
-        *(
-            short(x) if x else "-"
-            for x in (stage.work.trained, stage.work.generated, stage.work.read + stage.work.scored)
-        ),
+        *(short(x) if x else "-" for x in tokens),
         size(stage.peak or 0.0),
         size(stage.disk or 0.0),
         time_text(stage.seconds),

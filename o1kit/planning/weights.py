@@ -84,11 +84,12 @@ class Unknown:
 
 def weights_of(recipe: Recipe) -> Weights | Unknown:
     """The recipe's model."""
-    if isinstance(recipe.model, ScratchModelConfig):
-        return scratch(recipe.model, vocabulary_of(recipe))
-    if isinstance(recipe.model, HfModelConfig):
-        return hugging_face(recipe.model)
-    return Unknown(f"models of kind {recipe.model.kind!r} are not known to `plan`")
+    model: Any = recipe.model
+    if isinstance(model, ScratchModelConfig):
+        return scratch(model, vocabulary_of(recipe))
+    if isinstance(model, HfModelConfig):
+        return hugging_face(model)
+    return Unknown(f"models of kind {getattr(model, 'kind', None)!r} are not known to `plan`")
 
 
 def vocabulary_of(recipe: Recipe) -> int:

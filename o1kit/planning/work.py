@@ -67,7 +67,7 @@ def work_of(stage: Any, recipe: Recipe, lengths: Mapping[str, Lengths]) -> Work 
     """What a stage computes; None for kinds of stages that are not known here, such as a plugin's."""
     for section, count in _COUNTS:
         if isinstance(stage, section):
-            found = count(stage, recipe, lengths)
+            found: Work = count(stage, recipe, lengths)
             served = isinstance(recipe.engine, HttpEngineConfig) and not isinstance(stage, PrmConfig)
             return replace(found, engines=max(0, found.engines - 1)) if served else found
     return None
@@ -213,8 +213,7 @@ def _shared(stage: EvaluateConfig, of: Lengths, judged: bool) -> list[Taken]:
     for search in stage.searches:
         taken, times = taken_by(search, of, judged), 1 if isinstance(search, GreedyConfig) else stage.seeds
         taken = taken._replace(**{n: times * getattr(taken, n) for n in ("generated", "scored", "prompts", "chains")})
-        plain = isinstance(search, SampleConfig) or (isinstance(search, BestOfNConfig) and search.diversity is None)
-        if plain:
+        if isinstance(search, SampleConfig) or (isinstance(search, BestOfNConfig) and search.diversity is None):
             alike.setdefault(str(search.decoding), []).append(taken)
         else:
             alone.append(taken)
@@ -225,13 +224,13 @@ def _shared(stage: EvaluateConfig, of: Lengths, judged: bool) -> list[Taken]:
 
 
 def _searched(problems: int, searches: Sequence[Taken], of: Lengths) -> Work:
-    total = Taken(*(sum(getattr(t, name) for t in searches) for name in Taken._fields[:4]), 0)
+    total = {name: sum(getattr(t, name) for t in searches) for name in ("generated", "scored", "prompts", "chains")}
     trees = sum(t.generated * SHARED for t in searches if t.scored and t.width < t.chains + 1)
     return Work(
-        generated=problems * total.generated,
-        scored=problems * total.scored,
-        read=problems * total.prompts,
-        answers=problems * total.chains,
+        generated=problems * total["generated"],
+        scored=problems * total["scored"],
+        read=problems * total["prompts"],
+        answers=problems * total["chains"],
         rows=min(problems, CONCURRENCY) * max(t.width for t in searches),
         waves=len(searches),
         engines=1,
