@@ -4,6 +4,7 @@
     runs/<name>/<stage>/config.json  the stage's section
     runs/<name>/<stage>/...          weights, metrics.jsonl, rollouts.jsonl, done.json last
     runs/<name>/results.json         what the last evaluation measured
+    runs/<name>/plan.json            what the run was expected to take, and what it took
 
 A finished stage with the same fingerprint is skipped. A changed one moves aside (to `<stage>.previous`) and runs anew.
 A killed one continues from its newest intact checkpoint.
@@ -44,6 +45,7 @@ from o1kit.artifacts import (
 )
 from o1kit.cpu import peak_memory_mb, tune_process
 from o1kit.errors import EnvironmentFailure, RecipeError
+from o1kit.planning.record import Record
 from o1kit.protocols import Artifact, BuiltStage, StageInputs
 from o1kit.report import results as results_file
 from o1kit.report.table import cells, headings, print_report
@@ -98,10 +100,13 @@ def run_plan(
     tune_process()
     with _lock(directory), use(display), quiet(), Interrupt(display.say).listening() as interrupt:
         write_json(directory / "recipe.json", plan.recipe.model_dump(mode="json"))
+        record = Record(plan, recipe_directory, directory, chosen)
         run = _Run(plan, recipe_directory.resolve(), directory, display, interrupt)
         for stage in plan.stages:
             run.stage(stage, selected=stage.name in chosen)
         run.report()
+        for line in record.finish():
+            display.say(line)
     return directory
 
 

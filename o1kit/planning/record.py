@@ -16,6 +16,7 @@ from o1kit.planning.estimate import Estimate, as_data, estimate, ground
 from o1kit.planning.history import Entry, append
 from o1kit.planning.machine import this_machine
 from o1kit.planning.show import size, time_text
+from o1kit.report.plan import rows
 
 FILE = "plan.json"
 MIB = 2**20
@@ -28,7 +29,8 @@ class Record:
     """
 
     def __init__(self, plan: Plan, recipe_directory: Path, directory: Path, running: Sequence[str]) -> None:
-        self.plan, self.directory, self.running = plan, directory, tuple(running)
+        self.plan, self.directory = plan, directory
+        self.running = [r["stage"] for r in rows(plan, directory) if r["state"] != "done" and r["stage"] in running]
         self.started = time.time()
         self.found: Estimate | None = None
         with suppress(O1kitError, OSError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError):

@@ -75,15 +75,15 @@ def test_the_engine_stays_below_what_is_planned_and_comes_near_it(memory_mb: int
     model, template = tiny(context=96)
     engine = engine_of(model, template, max_batch=32, memory_mb=memory_mb)
     rng = random.Random(0)
-    prompts = [[rng.randrange(3, 90) for _ in range(rng.randrange(5, 30))] for _ in range(200)]
+    prompts = [[rng.randrange(3, 90) for _ in range(rng.randrange(5, 30))] for _ in range(90)]
 
     async def draw() -> None:
-        work = (engine.sample(p, 1, Sampling(i, Decoding(), 60)) for i, p in enumerate(prompts))
+        work = (engine.sample(p, 1, Sampling(i, Decoding(), 45)) for i, p in enumerate(prompts))
         await asyncio.gather(*work)
 
     asyncio.run(draw())
     weights = replace(scratch(config_of(32, 48, 2, 4, 2), len(template.tokenizer)), context=96)
-    work = Work(rows=200, engines=1, prefixes=sum(map(len, prompts)))
+    work = Work(rows=90, engines=1, prefixes=sum(map(len, prompts)))
     options = TorchEngineConfig(max_batch=32, memory_mb=memory_mb)
     found = memory_of(small().stages[-1], work, weights, Lengths(17, 30, 46, 46, 1), options, 0, 0)
     # Beside the rows there may be the smaller ones they grew out of.
