@@ -121,9 +121,13 @@ def _probe(made: Plan, directory: Path, machine: Machine, quiet: bool) -> None:
     """
     from o1kit.errors import EnvironmentFailure
     from o1kit.planning.facts import write_facts
+    from o1kit.planning.weights import Unknown, weights_of
+
+    weights = weights_of(made.recipe)
+    if isinstance(weights, Unknown):
+        reason = weights.reason
+        raise EnvironmentFailure(f"nothing can be measured: {reason}. Leave out --probe, or get the model first.")
     from o1kit.planning.probe import probe
 
-    found = probe(made, directory, machine, (lambda text: None) if quiet else print)
-    if isinstance(found, str):
-        raise EnvironmentFailure(f"nothing can be measured: {found}. Leave out --probe, or get the model first.")
+    found = probe(made, directory, machine, weights, (lambda text: None) if quiet else print)
     write_facts(found, made.recipe, machine)

@@ -23,7 +23,7 @@ from o1kit.planning.facts import Facts
 from o1kit.planning.lengths import Lengths, guessed
 from o1kit.planning.machine import Machine
 from o1kit.planning.rates import ADAPTERS, Rates, formula
-from o1kit.planning.weights import Unknown, weights_of
+from o1kit.planning.weights import Weights
 from o1kit.planning.work import TRAIN
 from o1kit.protocols import Decoding, Sampling, StageInputs
 from o1kit.stages.optim import build_optimizer
@@ -57,18 +57,16 @@ class Timed:
     seconds: float
 
 
-def probe(plan: Plan, directory: Path, machine: Machine, say: Callable[[str], None]) -> Facts | str:
-    """What was measured, or in words why nothing can be: the model is not here.
+def probe(plan: Plan, directory: Path, machine: Machine, weights: Weights, say: Callable[[str], None]) -> Facts:
+    """What was measured.
 
     Args:
         plan: whose stages decide what is imported and trained.
         directory: folder that the recipe's paths start from.
         machine: for what is not measured.
+        weights: of the recipe's model.
         say: gets one line for each part.
     """
-    weights = weights_of(plan.recipe)
-    if isinstance(weights, Unknown):
-        return weights.reason
     started = time.perf_counter()
     _imports(plan)
     tune_process()

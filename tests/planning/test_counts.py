@@ -24,6 +24,7 @@ MACHINE = Machine(cores=2, threads=2, cpu="a", memory=8 * GIB, disk=50 * GIB)
 TEN = {"train": Lengths(5, 8, 10, 20, 2), "heldout": Lengths(5, 8, 10, 20, 2)}
 EACH = {"start": 7.0, "stage": 1.0, "problem": 0.0, "row": 0.0, "step": 2.0, "trained": 0.01, "drawn": 0.1}
 FACTS = Facts(TEN, Rates(**EACH, drawing=0.0, read=0.0, answer=0.0), 300 * 2**20, 1000.0, 150)
+HOT: dict[str, object] = {"kind": "sample", "num_samples": 4, "temperature": 0.5}
 
 
 @pytest.fixture(autouse=True)
@@ -43,11 +44,11 @@ def evaluation(*searches: dict[str, object], **options: object) -> dict[str, obj
         # Best-of-8 and its first 4 samples are the same chains.
         (evaluation({"kind": "best_of_n", "num_samples": 8}, {"kind": "sample", "num_samples": 4}), 12 * 80),
         # At another temperature they are not.
-        (evaluation({"kind": "sample", "num_samples": 8}, {"kind": "sample", "num_samples": 4, "temperature": 0.5}), 1440),
+        (evaluation({"kind": "sample", "num_samples": 8}, HOT), 12 * 120),
         (evaluation({"kind": "sample", "num_samples": 2}, {"kind": "greedy"}, seeds=3), 12 * (60 + 10)),
         (evaluation({"kind": "beam", "num_beams": 2, "num_children": 3, "num_subtrees": 2}), 12 * 120),
     ],
-)  # fmt: skip
+)
 def test_tokens_of_an_evaluation(changes: dict[str, object], generated: float) -> None:
     recipe = small({"evaluate": changes})
     found = work_of(recipe.stages[-1], recipe, TEN)
