@@ -41,6 +41,8 @@ def levers(recipe: Recipe, before: Estimate, replan: Replan) -> list[Lever]:
     found: list[Lever] = []
     seen: set[str] = set()
     for change, price in _candidates(recipe, before):
+        if len(_different([lever for lever in found if lever.fits])) == SHOWN:
+            break  # the cheapest come first
         after = replan([change]) if change not in seen else None
         seen.add(change)
         if after is None or _excess(after) > (1 - WORTH) * _excess(before):

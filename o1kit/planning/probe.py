@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -88,6 +90,7 @@ def probe(plan: Plan, directory: Path, machine: Machine, weights: Weights, say: 
     say(f"probe: {count} problems {problems:.1f} s; rows of {sum(map(_length, rows)) / max(1, len(rows)):.0f} tokens")
     rates = replace(
         formula(weights, machine),
+        grading=_grading(),
         start=imported + 2.0,
         stage=1.0 + 2 * loaded,
         problem=problems / max(1, count),
@@ -118,6 +121,13 @@ def _imports(plan: Plan) -> None:
             import_module("peft")
     if plan.recipe.tracking.wandb.mode != "disabled":
         import_module("wandb")
+
+
+def _grading() -> float:
+    """Seconds until a process that grades answers is ready: it imports the scorers."""
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import o1kit.rewards.worker, reasoning_gym"], check=False, timeout=120)
+    return time.perf_counter() - started
 
 
 # ---- lengths ---------------------------------------------------------------------------------------------------------
@@ -203,7 +213,10 @@ def _sampling(
     seconds = min(asyncio.run(_score(engine, read)) for _ in range(2))
     if head:
         model.head = None
-    return replace(rates, read=seconds / max(1, sum(map(len, read))))
+    each = seconds / max(1, sum(map(len, read)))
+    # Every sequence that was drawn had a prompt to read first, which is counted on its own.
+    prompt = sum(map(len, prompts)) / len(prompts)
+    return replace(rates, read=each, drawn=max(0.0, rates.drawn - each * prompt / DRAWN))
 
 
 async def _draw(engine: Any, prompts: Sequence[Sequence[int]], n: int) -> Timed:

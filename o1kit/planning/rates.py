@@ -43,6 +43,8 @@ class Rates:
     """A token forward."""
     answer: float = 5e-4
     """Grading an answer."""
+    grading: float = 3.0
+    """Starting the processes that grade."""
 
 
 def formula(weights: Weights, machine: Machine) -> Rates:
@@ -95,6 +97,7 @@ def seconds_of(
         + (passes * rates.drawing if work.generated else 0.0)
         + (work.read + work.scored) * rates.read
         + work.answers * rates.answer
+        + (rates.grading if work.answers else 0.0)
     )
 
 

@@ -9,6 +9,8 @@ from o1kit.search.config import BeamConfig, BestOfNConfig, CfrConfig, MctsConfig
 
 SHARED = 0.5
 """Part of a chain that a later simulation of whole chains finds in the tree already, on average."""
+DIFFERENT = 0.6
+"""Share of the tokens of samples that a reward model reads: equal chains, and beginnings, are read once."""
 
 
 class Taken(NamedTuple):
@@ -52,7 +54,7 @@ def taken_by(search: Any, lengths: Lengths, judged: bool) -> Taken:
     if budget is not None:
         generated = min(generated, budget + chain)
     wants = judged and getattr(search, "judge", None) == "judge"
-    scored = chains * lengths.row if wants and isinstance(search, BestOfNConfig) else 0.0
+    scored = DIFFERENT * chains * lengths.row if wants and isinstance(search, BestOfNConfig) else 0.0
     if wants and not isinstance(search, BestOfNConfig):
         scored = generated
     return Taken(generated, scored, lengths.prompt + SHARED * (chains - 1), chains, width)

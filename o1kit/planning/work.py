@@ -172,7 +172,7 @@ def _ppo(stage: PpoConfig, recipe: Recipe, lengths: Mapping[str, Lengths]) -> Wo
         read=rounds * per_round,
         answers=rounds * (chains + problems * taken.chains),
         rows=min(problems, CONCURRENCY) * taken.width,
-        waves=rounds,
+        waves=rounds * (2 if stage.search.kind == "mcts" else 1),  # what grows from a leaf waits for the leaf
         engines=1 + (stage.judge is not None),
         prefixes=problems * (of.row + taken.generated * SHARED),
         reads_at_once=min(256.0, chains),

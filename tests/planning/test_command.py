@@ -6,12 +6,12 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from o1kit.cli import main
-from o1kit.tasks.suite import build_suite
-from tests.small import RECIPE, small
+from tests.small import RECIPE, built, small
 from tests.test_cli import NO_TORCH, o1kit
 
 ROOT = Path(__file__).parents[2]
@@ -106,7 +106,7 @@ def test_a_probe_measures_lengths_and_serves_later_plans(tmp_path: Path) -> None
     again = o1kit("plan", recipe, "--runs-dir", tmp_path, code=NO_TORCH)
     assert again.returncode == 0 and "basis: probe" in again.stdout, again.stderr
     rows = json.loads(o1kit("plan", recipe, "--runs-dir", tmp_path, "--json").stdout)
-    suite = build_suite(small().tasks, 0, tmp_path)
-    prompts = [len(problem.prompt) + 1 for problem in suite.problems("train")]
-    trained = rows[0]["takes"]["work"]["trained"] / (12 * 8)
-    assert sum(prompts) / len(prompts) * 0.7 < trained < 160
+    data: Any = built(small(), "sft", tmp_path / "sft").data
+    data.setup("fit")
+    mean = sum(len(row.token_ids) for row in data.rows) / len(data.rows)
+    assert rows[0]["takes"]["work"]["trained"] == pytest.approx(12 * 8 * mean, rel=0.05)
