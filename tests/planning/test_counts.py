@@ -22,16 +22,8 @@ from tests.small import RECIPE, small
 GIB = 2**30
 MACHINE = Machine(cores=2, threads=2, cpu="a", memory=8 * GIB, disk=50 * GIB)
 TEN = {"train": Lengths(5, 8, 10, 20, 2), "heldout": Lengths(5, 8, 10, 20, 2)}
-EACH = {
-    "start": 7.0,
-    "stage": 1.0,
-    "problem": 0.0,
-    "row": 0.0,
-    "step": 2.0,
-    "trained": 0.01,
-    "drawn": 0.1,
-    "grading": 0.0,
-}
+NONE = {"problem": 0.0, "row": 0.0, "drawing": 0.0, "read": 0.0, "answer": 0.0, "grading": 0.0}
+EACH = {"start": 7.0, "stage": 1.0, "step": 2.0, "trained": 0.01, "drawn": 0.1}
 FACTS = Facts(TEN, Rates(**EACH, **NONE), 300 * 2**20, 1000.0, 150)
 HOT: dict[str, object] = {"kind": "sample", "num_samples": 4, "temperature": 0.5}
 
