@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from o1kit import registry
+from o1kit.config import public
 from o1kit.control.find import is_run
 from o1kit.control.lock import busy
 from o1kit.control.state import look
@@ -123,6 +124,6 @@ def _notes(plan: Plan) -> Iterator[str]:
     for name, version in plugin_versions(recipe).items():
         yield f"plugin: {name} {version}"
     if isinstance(recipe.engine, HttpEngineConfig):
-        yield f"servers, not contacted: {', '.join(recipe.engine.endpoints)}"
+        yield f"servers, not contacted: {', '.join(public(recipe.engine)['endpoints'])}"
     if recipe.tracking.wandb.mode == "online":
         yield f"metrics go to Weights & Biases over the network, project {recipe.tracking.wandb.project}"
