@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Collection
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -14,10 +15,15 @@ from o1kit.plugin import Plugin, unusable
 from o1kit.registry import Installed
 
 
-def problems(found: Installed) -> list[str]:
-    """Everything that is wrong with a plugin, each with what to do; empty for one that is fine."""
-    if found.shadowed:
-        return ["the name is that of a built-in kind, which is used in its place. Rename the entry point."]
+def problems(found: Installed, taken: Collection[str] = ()) -> list[str]:
+    """Everything that is wrong with a plugin, each with what to do; empty for one that is fine.
+
+    Args:
+        found: the plugin.
+        taken: names that it must not have, besides those of built-in kinds.
+    """
+    if found.shadowed or found.kind in taken:
+        return [f"{found.kind!r} is a built-in name, which is used in its place. Rename the entry point."]
     rivals = [other for other in registry.plugins(found.group)[found.kind] if other != found]
     if rivals:
         return [f"{' and '.join(map(str, rivals))} has the same name in this group. Uninstall one of them."]

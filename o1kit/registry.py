@@ -6,13 +6,14 @@ import importlib
 import sys
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from o1kit.errors import EnvironmentFailure, RecipeError
 from o1kit.nearest import nearest
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from o1kit.config import Config
     from o1kit.plugin import Plugin
 
@@ -47,7 +48,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "python": "o1kit.tasks.graders.python:PythonGrader",
     },
     "rewards": {
-        "verifier": "o1kit.rewards.verifier:Verifier",
+        "verifier": "o1kit.rewards.build:verifier",
         "prm": "o1kit.rewards.build:trained",
         "orm": "o1kit.rewards.build:trained",
         "pairwise": "o1kit.rewards.build:trained",
@@ -65,6 +66,9 @@ BUILTIN: dict[str, dict[str, str]] = {
     "engines": {
         "torch": "o1kit.stages.searching:torch_engine",
         "http": "o1kit.engines.http:HttpEngine",
+    },
+    "exporters": {
+        "hf": "o1kit.export.hf:HfExporter",
     },
     "teachers": {
         "letter_counting": "o1kit.tasks.teachers.letter_counting:LetterCountingTeacher",
@@ -90,6 +94,7 @@ SECTIONS = {
     "models": "o1kit.config:Config",
     "engines": "o1kit.config:Config",
     "trackers": "o1kit.tracking.config:TrackerSection",
+    "exporters": "o1kit.export.config:ExporterSection",
 }
 """By group, what the sections of its plugins must be subclasses of."""
 
@@ -224,6 +229,8 @@ _LOADED: dict[type, Installed] = {}
 @cache
 def _scan(group: str, path: tuple[str, ...]) -> tuple[Installed, ...]:
     """What is registered in a group, read once for each `sys.path`."""
+    from importlib.metadata import entry_points  # takes a while: recipes of built-in kinds do without it
+
     found = [
         Installed(group, entry.name, entry.dist.name, entry.dist.version, entry)
         for entry in entry_points(group=f"o1kit.{group}")

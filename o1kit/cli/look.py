@@ -22,15 +22,14 @@ def schema(
 ) -> None:
     """Print the JSON Schema of a file, with every field's documentation."""
     from o1kit.artifacts import write_atomic
+    from o1kit.explain.editor import recipe_schema
     from o1kit.kinds import with_plugins
-    from o1kit.recipe.schema import Recipe
     from o1kit.report.label_schema import LabelRecord, PairRecord
     from o1kit.report.output_schema import OutputFile
     from o1kit.report.tree import json_schema
     from o1kit.report.tree_schema import ChainRecord, TreeRecord
 
     files: dict[Schema, type[BaseModel]] = {
-        "recipe": Recipe,
         "trees": TreeRecord,
         "chains": ChainRecord,
         "labels": LabelRecord,
@@ -38,7 +37,7 @@ def schema(
         "outputs": OutputFile,
     }
     with with_plugins(plugins):
-        text = json_schema(files[file])
+        text = recipe_schema() if file == "recipe" else json_schema(files[file])
     if out is not None:
         write_atomic(out, text)
         print(f"wrote {out}")

@@ -50,10 +50,11 @@ def check(
     """Import installed plugins and say what is wrong with them: API, section, factory, defaults, documentation."""
     from o1kit.functional.printable import printable
     from o1kit.plugin_checks import api, problems
+    from o1kit.registry import COMMANDS
 
     failed = 0
     for found in _chosen(name):
-        wrong = problems(found)
+        wrong = problems(found, _commands() if found.group == COMMANDS else ())
         failed += bool(wrong)
         version = api(found)
         made_for = f", API {version}" if version else ""
@@ -84,10 +85,16 @@ def _chosen(name: str | None) -> list[Installed]:
     return [one for one in found if name in (one.kind, one.distribution)]
 
 
-def _status(found: Installed) -> str:
-    from o1kit.registry import plugins
+def _commands() -> set[str]:
+    from o1kit.cli import app, installed
 
-    if found.shadowed:
+    return installed.core_names(app.app)
+
+
+def _status(found: Installed) -> str:
+    from o1kit.registry import COMMANDS, plugins
+
+    if found.shadowed or (found.group == COMMANDS and found.kind in _commands()):
         return f"not used: {found.kind!r} is a built-in name"
     rivals = [other for other in plugins(found.group)[found.kind] if other != found]
     return f"refused: {' and '.join(map(str, rivals))} has the same name" if rivals else "installed"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1kit.cli.options import RUNS, Json, Overlays, Plain, RecipeFile, RunsDir, Sets
+from o1kit.cli.options import RUNS, AllowDrift, Detach, DryRun, Json, Overlays, Plain, RecipeFile, RunsDir, Sets, Stages
 from o1kit.errors import O1kitError
 
 if TYPE_CHECKING:
@@ -31,23 +31,51 @@ def run(
     recipe: RecipeFile,
     sets: Sets,
     overlays: Overlays,
-    stage: Annotated[
-        list[str],
-        typer.Option(
-            metavar="NAME[..NAME]",
-            help="Run this stage, or range of stages, only (repeatable); finished stages are skipped in any case.",
-            default_factory=list,
-            show_default=False,
-        ),
-    ],
+    stage: Stages,
     runs_dir: RunsDir = RUNS,
+    dry_run: DryRun = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Only go on with what was begun; never start anew.")] = False,
+    detach: Detach = False,
     plain: Plain = False,
+    allow_drift: AllowDrift = False,
 ) -> None:
-    """Train and evaluate what a recipe describes."""
-    plan = compiled(recipe, sets, overlays)
-    from o1kit.runner import run_plan
+    """Train and evaluate what a recipe describes.
 
-    run_plan(plan, recipe_directory=recipe.parent, runs_dir=runs_dir, stages=stage, plain=plain)
+    Finished stages are skipped, a stopped one goes on from its last checkpoint, a changed one runs again.
+    """
+    from o1kit.cli.starting import Start, words
+    from o1kit.control.records import Launch
+
+    plan = compiled(recipe, sets, overlays)
+    if plan.recipe.lock is not None and not allow_drift:
+        from o1kit.sharing.lock import require
+
+        require(plan.recipe, recipe.parent)
+    launch = Launch(
+        recipe=str(recipe.absolute()),
+        recipe_directory=str(recipe.parent.resolve()),
+        overlays=tuple(str(path.absolute()) for path in overlays),
+        sets=tuple(sets),
+        stages=tuple(stage),
+    )
+    start = Start(plan, launch, runs_dir, plain, resume)
+    if dry_run:
+        start.rehearsed()
+    elif detach:
+        options = [*words("--set", sets), *words("--overlay", overlays), *words("--stage", stage)]
+        start.detached(
+            [
+                "run",
+                *options,
+                *(["--resume"] if resume else []),
+                *(["--allow-drift"] if allow_drift else []),
+                f"--runs-dir={runs_dir}",
+                "--",
+                str(recipe),
+            ]
+        )
+    else:
+        start.here()
 
 
 def validate(recipe: RecipeFile, sets: Sets, overlays: Overlays, json: Json = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -136,11 +137,11 @@ def _recipe_splits(path: Path, chosen: list[str], count: int | None) -> Iterator
             raise RecipeError(f"--tasks {path}: has no split {name!r}. It has: {', '.join(recipe.tasks)}.")
     for name, split in recipe.tasks.items():
         data = public(split, exclude_defaults=True)
-        for source in data["sources"]:
-            if source["kind"] == "jsonl":
-                source["path"] = str((path.parent / source["path"]).resolve())
+        for source, meant in zip(data["sources"], split.sources, strict=True):
+            if isinstance(meant, JsonlConfig) and not Path(meant.path).is_absolute():
+                source["path"] = os.path.normpath(f"{path.parent.resolve()}/{source['path']}")
         if name in names and name != TRAIN and count is not None:
-            data["num_problems"] = min(count, data["num_problems"])
+            data["num_problems"] = min(count, split.num_problems)
         yield name, data, name in names
 
 

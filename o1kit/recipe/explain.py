@@ -35,7 +35,10 @@ def explain(error: ValidationError, model: type[BaseModel], source: Source) -> N
             open_ended = PLUGIN in item["loc"][-1:]
             _unknown_choice(path, kind == "union_tag_invalid", context, item["input"], source, open_ended)
         elif kind == "union_tag_not_found":
-            source.fault(path, f"needs a `kind`. Choose one of: {', '.join(_all_kinds(model, source.data, path))}.")
+            written = _at(source.data, (*path, "kind"), _at)
+            text = "needs a `kind`" if written is _at else f"{shown(written)} is no kind"
+            where = path if written is _at else (*path, "kind")
+            source.fault(where, f"{text}. Choose one of: {', '.join(_all_kinds(model, source.data, path))}.")
         elif kind == "value_error":
             source.fault(path, str(context["error"]).rstrip(".") + ".")
         else:

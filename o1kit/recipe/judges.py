@@ -16,7 +16,6 @@ from o1kit.rewards.config import (
     Part,
     RewardConfig,
     TrainedSection,
-    VerifierConfig,
     parts,
 )
 from o1kit.search.config import BestOfNConfig, SearchConfig
@@ -83,11 +82,6 @@ def check_judge(config: JudgeConfig | None, path: Path, recipe: Recipe, source: 
     if config is None or isinstance(config, str):
         return
     for place, part in placed(config, path):
-        if isinstance(part, VerifierConfig):
-            text = (
-                "the verifier knows the answer: what it judged would be no result, and it is for PPO's `reward` only."
-            )
-            source.fault(place, f"{text} Use a reward model, or a search's own option that says `oracle` in tables.")
         if isinstance(part, ConstitutionConfig) and part.pays == "penalty":
             source.fault((*place, "pays"), "a penalty is for PPO's `reward`; a search needs a score. Leave it out.")
     if not isinstance(config, MixtureConfig) and config.weight != 1:

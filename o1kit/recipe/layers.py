@@ -6,12 +6,13 @@ import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from o1kit.errors import RecipeError
 from o1kit.recipe.merge import Merger
-from o1kit.recipe.nodes import Node
-from o1kit.recipe.source import MAX_BYTES, Fault, Source, parse
+from o1kit.recipe.nodes import Node, walk
+from o1kit.recipe.source import MAX_BYTES, MAX_NODES, Fault, Source, parse
 
 EXTENDS = "extends"
 MAX_LEVELS = 16
@@ -40,8 +41,12 @@ def read_layers(path: Path, overlays: Sequence[Path] = ()) -> Layers:
     reader = _Reader(Source(str(path)))
     for file in (path, *overlays):
         reader.add(file, str(file))
-    reader.layers.source.settle(reader.layers.root)
-    return reader.layers
+    layers = reader.layers
+    if sum(1 for _ in islice(walk(layers.root), MAX_NODES + 1)) > MAX_NODES:
+        layers.source.faults.append(Fault(str(path), (), f"its files hold more than {MAX_NODES} values together."))
+        return layers
+    layers.source.settle(layers.root)
+    return layers
 
 
 class _Reader:

@@ -126,6 +126,8 @@ def _invalid(source: Source) -> RecipeError:
         Recipe.model_validate(source.actual(hidden=True))
     except ValidationError as error:
         explain(error, Recipe, source)
+    if not source.faults:  # a value that is right only as long as it is hidden
+        source.fault((), "a value of the environment does not fit where it stands. Look at the variables it names.")
     return failure(source)
 
 

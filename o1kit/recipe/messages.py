@@ -62,16 +62,9 @@ def _within(bound: str, context: dict[str, Any], annotation: Any) -> tuple[str, 
     """The range that a number must be in, and its nearest end where that belongs to it."""
     found = limits(annotation)
     found.setdefault(bound, context.get(bound))
-    low = f"at least {found['ge']:g}" if "ge" in found else f"more than {found['gt']:g}" if "gt" in found else ""
-    high = (
-        f"at most {_short(found['le'])}"
-        if "le" in found
-        else f"less than {_short(found['lt'])}"
-        if "lt" in found
-        else ""
-    )
-    nearest = f"{found[bound]:g}" if bound in ("ge", "le") else None
-    return f"Use a number of {' and '.join(filter(None, (low, high)))}.", nearest
+    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+    ends = [f"{text} {_short(found[name])}" for name, text in words.items() if name in found]
+    return f"Use {' and '.join(ends)}.", _short(found[bound]) if bound in ("ge", "le") else None
 
 
 def _number(value: Any, whole: bool) -> tuple[str, str | None]:

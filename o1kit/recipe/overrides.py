@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from o1kit.recipe.merge import Merger
 from o1kit.recipe.nodes import UNSET, Node, Path, entry_names, index_of, steps
-from o1kit.recipe.source import Fault, Source, option_caret, parse
+from o1kit.recipe.source import MAX_DEPTH, Fault, Source, option_caret, parse
 from o1kit.registry import suggestion
 
 EXAMPLE = "write --set key.path=value, for example --set stages.sft.steps=100"
@@ -41,6 +41,8 @@ def _change(source: Source, root: Node, text: str, origin: str) -> None:
     parts, end = steps(name[plus:])
     if not equals or not parts or end + plus < len(name):
         raise _Refused(EXAMPLE, (), end + plus)
+    if len(parts) > MAX_DEPTH:
+        raise _Refused("no value of a recipe lies so deep.")
     value = _value(text, len(name) + 1, origin)
     last = _column(name, parts, len(parts) - 1)
 

@@ -15,8 +15,21 @@ from o1kit.rewards.config import JudgeConfig, RewardConfig
 from o1kit.search.config import BestOfNConfig, GreedyConfig, SearchConfig, SelfRefineConfig
 from o1kit.stages.dpo.config import DpoConfig, StagePairsConfig
 from o1kit.stages.evaluate.config import OWN, EvaluateConfig
-from o1kit.stages.labels.config import SAMPLED, ConsensusLabelsConfig, JudgeLabelsConfig, LabelsConfig, TreeLabelsConfig
-from o1kit.stages.pairs.config import OutcomePairsConfig, PairsConfig, StepPairsConfig, TreePairsConfig
+from o1kit.stages.labels.config import (
+    SAMPLED,
+    ConsensusLabelsConfig,
+    JudgeLabelsConfig,
+    LabelsConfig,
+    RevisionLabelsConfig,
+    TreeLabelsConfig,
+)
+from o1kit.stages.pairs.config import (
+    OutcomePairsConfig,
+    PairsConfig,
+    RevisionPairsConfig,
+    StepPairsConfig,
+    TreePairsConfig,
+)
 from o1kit.stages.ppo.config import PpoConfig
 from o1kit.stages.prm.config import PrmConfig, StageLabelsConfig
 from o1kit.stages.rollout.config import RolloutConfig
@@ -77,7 +90,9 @@ def _label_references(stage: LabelsConfig | PairsConfig) -> list[Reference]:
             found.append(Reference(("source", "of"), name, ("rollout",)))
         case OutcomePairsConfig(of=name):
             found.append(Reference(("source", "of"), name, ("labels", "rollout")))
-        case JudgeLabelsConfig(of=name) | StepPairsConfig(of=name):
+        case JudgeLabelsConfig(of=name) | RevisionLabelsConfig(of=name):
+            found.append(Reference(("source", "of"), name, ("labels",)))
+        case StepPairsConfig(of=name) | RevisionPairsConfig(of=name):
             found.append(Reference(("source", "of"), name, ("labels",)))
     return found
 
@@ -256,6 +271,11 @@ def _check_rollout(recipe: Recipe, stage: RolloutConfig, i: int, source: Source)
         source.fault(("stages", i, "samples"), text)
 
 
+def _source_kind(stage: Any) -> str | None:
+    """The kind of a label stage's source."""
+    return stage.source.kind if isinstance(stage, LabelsConfig) else None
+
+
 def _check_labels(recipe: Recipe, stage: LabelsConfig | PairsConfig, path: Path, source: Source) -> None:
     """Labels and pairs need chains that were verified, and trees of steps with the tokens of one tokenizer."""
     if isinstance(stage, LabelsConfig) and isinstance(stage.source, SAMPLED) and stage.split not in recipe.tasks:
@@ -264,6 +284,9 @@ def _check_labels(recipe: Recipe, stage: LabelsConfig | PairsConfig, path: Path,
     other = next((s for s in recipe.stages if s.name == getattr(stage.source, "of", None)), None)
     if isinstance(other, RolloutConfig):
         _check_trees(other, stage, path, source)
+    elif isinstance(stage.source, RevisionPairsConfig) and _source_kind(other) != "revision":
+        text = "these chains are no revisions. Name a `labels` stage with `source: {kind: revision, ...}`."
+        source.fault((*path, "source", "of"), text)
     elif isinstance(stage, PairsConfig) and stage.policy is not None:
         text = "`policy` is for pairs from a rollout stage; these chains have their tokens. Leave it out."
         source.fault((*path, "policy"), text)

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from o1kit.config import Config
 from o1kit.kinds import Kinds
 from o1kit.models.config import EngineConfig, ModelConfig, TorchEngineConfig
+from o1kit.sharing.config import LockConfig
 from o1kit.stages.dpo.config import DpoConfig
 from o1kit.stages.evaluate.config import EvaluateConfig
 from o1kit.stages.labels.config import LabelsConfig
@@ -68,6 +69,8 @@ class Recipe(Config):
     """What happens, in order; a stage may refer to the ones before it."""
     tracking: TrackingConfig = TrackingConfig()
     """Where metrics go."""
+    lock: LockConfig | None = None
+    """What the run is to be repeated with; `o1kit recipe lock` writes it."""
 
     @field_validator("o1kit", mode="before")
     @classmethod

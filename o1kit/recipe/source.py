@@ -84,6 +84,7 @@ class Source:
     """The same as nodes."""
     texts: dict[str, str] = field(default_factory=dict)
     """The text of each file that was read, by the name that places begin with."""
+    _secrets: list[Node] = field(default_factory=list)
 
     def place(self, path: Path, *, key: bool = False) -> str:
         """Where a path is written: `file:line:col` or `--set text`; empty for what is a default."""
@@ -109,9 +110,9 @@ class Source:
 
     def hide(self, message: str) -> str:
         """The message with `${env:NAME}` in place of what the variable holds."""
-        for _, node in walk(self.root) if self.root is not None else ():
+        for node in self._secrets:
             value = str(node.value)
-            if node.secret and len(value) >= MIN_SECRET:
+            if len(value) >= MIN_SECRET:
                 for shown in {value, repr(value)[1:-1]}:
                     pieces = re.split(rf"(?<!\w){re.escape(shown)}(?!\w)", message)
                     message = (node.public or "").join(pieces)
@@ -122,6 +123,7 @@ class Source:
         self.root, self.data = root, written(root)
         self.keys = {path: node.key for path, node in walk(root) if node.key}
         self.values = {path: node.place for path, node in walk(root)}
+        self._secrets = [node for _, node in walk(root) if node.secret]
 
     def actual(self, *, hidden: bool = False) -> Any:
         """The data with the values of the environment; `hidden` makes them show themselves as they are written."""

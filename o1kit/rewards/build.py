@@ -29,14 +29,17 @@ from o1kit.rewards.config import (
     SelfScoreRewardConfig,
     TrainedSection,
     ValueHeadConfig,
+    VerifierConfig,
     parts,
 )
 from o1kit.rewards.constitution import ConstitutionReward
 from o1kit.rewards.mixture import MixtureReward
+from o1kit.rewards.oracle import OracleReward
 from o1kit.rewards.pairwise import AskedPairs, HeadPairs
 from o1kit.rewards.prm import OrmReward, PrmReward, ValueHeadReward
 from o1kit.rewards.rubric import RubricReward
 from o1kit.rewards.self_score import SelfScoreReward
+from o1kit.rewards.verifier import Verifier
 
 ASKING, ANCHORS = 1, 2
 """Streams of the noise that judges draw from."""
@@ -62,20 +65,25 @@ class RewardContext:
     """The language model of a stage, or the policy itself, with a ledger of its own that charges to `score`."""
     seed: int
     """What the noise of all judges is derived from."""
+    verifier: Callable[[], Verifier]
+    """What knows the right answers of the recipe's problems."""
 
 
 def build_reward(config: str | Part | MixtureConfig, context: RewardContext) -> Any:
-    """The reward of a section, or of a stage by name; every kind but the verifier, which needs the ground truth.
+    """The reward of a section, or of a stage by name; the verifier's says that it is an oracle.
 
     Raises:
         DataError: a stage trained another kind of reward model than the section says, or its label tokens or mark are
             not single tokens of its tokenizer.
     """
-    return (
-        trained(config, context)
-        if isinstance(config, str)
-        else registry.lookup("rewards", config.kind)(config, context)
-    )
+    if isinstance(config, str):
+        return trained(config, context)
+    return registry.lookup("rewards", config.kind)(config, context)
+
+
+def verifier(config: VerifierConfig, context: RewardContext) -> OracleReward:
+    """What knows the right answers."""
+    return OracleReward(context.verifier())
 
 
 def confidence(config: ConfidenceConfig, context: RewardContext) -> ConfidenceReward:

@@ -62,6 +62,16 @@ def served_template(inputs: StageInputs, policy: str | None, suite: Suite) -> tu
     return template, found.context_length
 
 
+def recipe_template(inputs: StageInputs, suite: Suite) -> tuple[PromptTemplate, int]:
+    """Tokenizer and context of the recipe's model, which all its stages share; no weights are made or read."""
+    if not isinstance(inputs.recipe.model, ScratchModelConfig):
+        return served_template(inputs, None, suite)
+    template = PromptTemplate(_scratch_tokenizer(inputs, suite), suite.grading.answer_rule)
+    context: int = inputs.recipe.model.context_length
+    check_prompts(suite, template, context)
+    return template, context
+
+
 def check_prompts(suite: Suite, template: PromptTemplate, context: int) -> None:
     """Makes sure that every prompt of every split leaves room for an answer, before anything is trained.
 

@@ -12,7 +12,7 @@ import pytest
 from o1kit.errors import RecipeError
 from o1kit.recipe.layers import MAX_FILES, MAX_LEVELS
 from o1kit.recipe.loader import Loaded, load
-from o1kit.recipe.source import MAX_BYTES
+from o1kit.recipe.source import MAX_BYTES, MAX_NODES
 
 BASE = """\
 o1kit: 1
@@ -201,6 +201,14 @@ def test_depth_and_number_of_files_are_bounded(files: Files) -> None:
         Path(f"m{i}.yaml").write_text("{}\n")
     names = ", ".join(f"m{i}.yaml" for i in range(MAX_FILES + 1))
     assert f"at most {MAX_FILES} files" in fails(files(a_yaml=f"extends: [base.yaml, {names}]\n"))
+
+
+def test_values_are_bounded_over_all_files_and_in_options(files: Files) -> None:
+    many = ", ".join("x" for _ in range(MAX_NODES // 3))
+    texts = {f"n{i}_yaml": f"n{i}: [{many}]\n" for i in range(4)}
+    path = files(a_yaml="extends: [base.yaml, n0.yaml, n1.yaml, n2.yaml, n3.yaml]\n", **texts)
+    assert f"a.yaml: its files hold more than {MAX_NODES} values together" in fails(path)
+    assert "no value of a recipe lies so deep" in fails(files(a_yaml="extends: base.yaml\n"), [f"{'a.' * 100}a=1"])
 
 
 def test_a_circle_over_several_files_is_told_in_full(files: Files) -> None:
