@@ -180,15 +180,15 @@ def pull(
 
 def _shown(found: Pulled) -> None:
     from o1kit.functional.printable import printable
-    from o1kit.sharing.pull import faults
+    from o1kit.sharing.pull import composed
     from o1kit.sharing.uses import uses
 
     print(printable(f"{found.recipe} from {found.origin}"))
     for name in sorted(found.files):
         print(printable(f"  {name}  {len(found.files[name])} bytes"))
-    for line in uses(found.files).lines():
+    data, wrong = composed(found)
+    for line in uses(found.files, found.recipe, data).lines():
         print(printable(f"  {line}"))
-    wrong = faults(found)
     print(printable(f"not valid here:\n{wrong}" if wrong else "valid"))
 
 
