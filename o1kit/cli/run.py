@@ -43,7 +43,7 @@ def run(
 
     Finished stages are skipped, a stopped one goes on from its last checkpoint, a changed one runs again.
     """
-    from o1kit.cli.starting import Start, words
+    from o1kit.cli.starting import Start, given, words
     from o1kit.control.records import Launch
 
     plan = compiled(recipe, sets, overlays)
@@ -63,17 +63,8 @@ def run(
         start.rehearsed()
     elif detach:
         options = [*words("--set", sets), *words("--overlay", overlays), *words("--stage", stage)]
-        start.detached(
-            [
-                "run",
-                *options,
-                *(["--resume"] if resume else []),
-                *(["--allow-drift"] if allow_drift else []),
-                f"--runs-dir={runs_dir}",
-                "--",
-                str(recipe),
-            ]
-        )
+        options += [*given("--resume", resume), *given("--allow-drift", allow_drift)]
+        start.detached(["run", *options, f"--runs-dir={runs_dir}", "--", str(recipe)])
     else:
         start.here()
 

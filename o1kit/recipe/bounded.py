@@ -45,6 +45,10 @@ class _Composer(Composer):
 
     made = deep = 0
 
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader)
+        self.warn_double_anchors = False  # an anchor may be set again: the nearest above counts
+
     def compose_node(self, parent: Any, index: Any) -> Any:
         self.made += 1
         self.deep += 1
