@@ -145,12 +145,12 @@ def verify(
 ) -> None:
     """Check an archive or a lock: hashes, the recipe, and whether this machine and its data are as locked."""
     from o1kit.errors import DataError
-    from o1kit.functional.printable import printable
+    from o1kit.functional.printable import one_line, printable
     from o1kit.sharing.verify import verify as verified
 
     found = verified(file, data)
     for line in found.lines:
-        print(printable(line))
+        print(one_line(line))
     if found.differences:
         text = "\n".join(f"  {difference}" for difference in found.differences)
         raise DataError(printable(f"{file}: not as locked:\n{text}"))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from o1kit.functional.printable import one_line
 from o1kit.sharing.inputs import READ, cached_commit
 from o1kit.sharing.tree import RECIPES, pairs, raw
 
@@ -38,7 +39,7 @@ class Uses:
             if not found:
                 yield f"{name}: none"
             for key, said in found.items():
-                yield f"{name}: {key}: {said}"
+                yield one_line(f"{name}: {key}: {said}")
 
 
 def uses(files: Mapping[str, bytes], recipe: str = "", composed: Any = None) -> Uses:

@@ -123,6 +123,12 @@ stages: [{kind: sft}, {kind: evaluate, teacher: ghost, judge_folder: w}]
     assert {*found.programs} == {"grader python"} and {*found.environment} == {"SECRET_KEY", "USER"}
 
 
+def test_a_recipe_cannot_write_lines_of_ours() -> None:
+    text = 'a: {path: "x\\nnetwork: none"}\nb: {kind: "y\\e[2J\\nvalid"}\n'
+    lines = list(uses({"a.yaml": text.encode()}).lines())
+    assert lines.count("network: none") == 1 and all(line.isprintable() for line in lines)
+
+
 def test_nothing_hides_in_pieces(tmp_path: Path) -> None:
     text = PLAIN + 'engine: {kind: http, endpoints: ["${name}s://192.0.2.1/v1"]}\n'
     found = fetch(Wanted(str(folder(tmp_path, text.replace("name: plain", "name: http")))))
