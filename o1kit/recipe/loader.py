@@ -20,6 +20,7 @@ from o1kit.nearest import slips
 from o1kit.recipe.beside import start_from_recipe
 from o1kit.recipe.explain import explain, written_path
 from o1kit.recipe.faults import failure
+from o1kit.recipe.further import check_rest
 from o1kit.recipe.interpolate import interpolate, other_reading
 from o1kit.recipe.layers import EXTENDS, read_layers
 from o1kit.recipe.migrate import check_names
@@ -126,6 +127,7 @@ def _invalid(source: Source) -> RecipeError:
         Recipe.model_validate(source.actual(hidden=True))
     except ValidationError as error:
         explain(error, Recipe, source)
+        check_rest(source)
     if not source.faults:  # a value that is right only as long as it is hidden
         source.fault((), "a value of the environment does not fit where it stands. Look at the variables it names.")
     return failure(source)
