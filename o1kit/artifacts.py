@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from o1kit.errors import DataError, EnvironmentFailure, O1kitError, ResourceError
+from o1kit.functional.secrets import hide
 from o1kit.protocols import Artifact
 
 if TYPE_CHECKING:
@@ -78,12 +79,17 @@ def write_json(path: Path, value: object) -> None:
 
 
 def finite(value: object) -> Any:
-    """The value with every NaN and infinity replaced by None, and numbers of other libraries made plain."""
+    """The value with every NaN and infinity replaced by None, and numbers of other libraries made plain.
+
+    Texts that came from the environment are as they are written in the recipe.
+    """
     if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
+        return {hide(str(key)): finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
-    if value is None or isinstance(value, str | bool | int):
+    if isinstance(value, str):
+        return hide(value)
+    if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None

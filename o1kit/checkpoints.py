@@ -6,12 +6,9 @@ Lightning's own saving ignores an unwritable folder, goes through $TMPDIR and ke
 from __future__ import annotations
 
 import random
-import signal
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import lightning as L
@@ -21,6 +18,7 @@ from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.pytorch.callbacks import Callback
 
 from o1kit.artifacts import disk_errors, write_stream
+from o1kit.control.interrupt import Interrupt
 from o1kit.errors import DivergedError, EnvironmentFailure
 from o1kit.tracking.callbacks import collects_each_epoch
 
@@ -209,37 +207,3 @@ def set_random_state(state: Mapping[str, Any]) -> None:
     torch.set_rng_state(state["torch"].cpu())
     if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all([part.cpu() for part in state["cuda"]])
-
-
-class Interrupt:
-    """Ctrl-C and SIGTERM: the first one waits for a checkpoint while training, the second ends the run at once."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self.signal = 0
-        self.defer = False
-        self._say = say
-
-    def leave(self) -> None:
-        """Ends the run if it was interrupted, with the exit code a shell expects: 130 or 143."""
-        if self.signal:
-            raise SystemExit(128 + self.signal)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        again, self.signal = bool(self.signal), number
-        if again or not self.defer:
-            self.leave()
-        self._say("interrupted: saving a checkpoint (once more to stop at once)")
-
-    @contextmanager
-    def listening(self) -> Iterator[Interrupt]:
-        """Catches the two signals for as long as it is open; outside the main thread it does nothing."""
-        try:
-            old = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        except ValueError:
-            yield self
-            return
-        try:
-            yield self
-        finally:
-            for number, handler in old.items():
-                signal.signal(number, handler)

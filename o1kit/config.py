@@ -2,21 +2,149 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from contextlib import suppress
+from functools import cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+if TYPE_CHECKING:
+    import ast
+
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
 
 
 class Config(BaseModel):
-    """A recipe section. Unknown keys are errors; the docstring under a field is its documentation."""
+    """A recipe section. Unknown keys are errors; the docstring under a field is its documentation, see `docs`."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    # Validators are built when a section is first used: a recipe needs few of the classes that are imported.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The JSON schema with the documentation of every field."""
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for name, text in docs(cls).items():
+            if text and name in properties:
+                properties[name].setdefault("description", text)
+        return schema
+
+    _secrets: dict[tuple[str | int, ...], str] = PrivateAttr(default_factory=dict)
+    """What is written where a value comes from the environment; see `public`."""
 
 
+def public(section: Config, **options: Any) -> Any:
+    """The section as plain data that may be written, shown or hashed: `${env:NAME}` for values of the environment.
+
+    It reads back as the same recipe: a literal `${` is written `$${`. This, not `model_dump`, is for everything that
+    leaves the process.
+
+    Args:
+        section: a recipe, or any section of one.
+        options: those of `model_dump`, such as `exclude`.
+    """
+    return _public(section.model_dump(mode="json", **options), section._secrets, ())
+
+
+def _public(data: Any, secrets: dict[tuple[str | int, ...], str], path: tuple[str | int, ...]) -> Any:
+    if path in secrets:
+        return secrets[path]
+    if isinstance(data, dict):
+        return {key: _public(value, secrets, (*path, key)) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_public(value, secrets, (*path, i)) for i, value in enumerate(data)]
+    return data.replace("${", "$${") if isinstance(data, str) else data
+
+
+def keep_secret(section: Any, secrets: dict[tuple[str | int, ...], str]) -> None:
+    """Notes in a section, and in all sections within it, which of their values come from the environment."""
+    if isinstance(section, Config):
+        section._secrets = secrets
+        children: Any = [(name, getattr(section, name)) for name in type(section).model_fields]
+    elif isinstance(section, dict):
+        children = list(section.items())
+    elif isinstance(section, list | tuple):
+        children = list(enumerate(section))
+    else:
+        return
+    for part, child in children:
+        below = {path[1:]: text for path, text in secrets.items() if path[:1] == (part,)}
+        if below and () not in below:
+            keep_secret(child, below)
+
+
+class Beside:
+    """Marks a field that holds a path, which starts from the folder of the file it is written in."""
+
+
+class Found(Beside):
+    """Marks a field that holds the name of a folder if there is one, else something else, such as a hub id."""
+
+
+FilePath = Annotated[str, Beside()]
+"""A file or folder; a relative path starts from the folder of the recipe file it is written in."""
+FolderOrId = Annotated[str, Found()]
+"""A folder, or the name of something that is none; a relative path is looked for beside the recipe file first."""
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 StageName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+
+
+@cache
+def docs(model: type[BaseModel]) -> dict[str, str]:
+    """The documentation of each field: the docstring under it, in the class or in the nearest base that has one.
+
+    It is read from the source when it is asked for: most commands never need it. Empty where there is no source.
+    """
+    found: dict[str, str] = {}
+    for cls in reversed(model.__mro__):
+        if issubclass(cls, BaseModel) and cls not in (BaseModel, Config):
+            found |= _docstrings(cls)
+    return {name: field.description or found.get(name, "") for name, field in model.model_fields.items()}
+
+
+def _docstrings(cls: type) -> dict[str, str]:
+    """The texts that follow the annotated names in the body of a class."""
+    import ast
+    import inspect
+
+    found: dict[str, str] = {}
+    body = _classes(cls.__module__).get(cls.__qualname__, [])
+    for field, after in pairwise(body):
+        match field, after:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                found[name] = inspect.cleandoc(text)
+    return found
+
+
+@cache
+def _classes(module: str) -> dict[str, list[ast.stmt]]:
+    """The bodies of all classes of a module by their qualified names."""
+    import ast
+    import inspect
+
+    found: dict[str, list[ast.stmt]] = {}
+
+    def visit(node: ast.AST, prefix: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.ClassDef):
+                found[prefix + child.name] = child.body
+                visit(child, f"{prefix}{child.name}.")
+            elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                visit(child, f"{prefix}{child.name}.<locals>.")
+            else:
+                visit(child, prefix)
+
+    with suppress(OSError, TypeError, KeyError, SyntaxError):  # made at run time: there is no source
+        source = sys.modules[module]
+        visit(ast.parse(inspect.getsource(source), source.__file__ or module), "")
+    return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 
 class O1kitError(Exception):
@@ -15,6 +16,11 @@ class RecipeError(O1kitError):
     """The recipe is wrong: the message holds file:line:column, the recipe path and the nearest valid choice."""
 
     exit_code = 2
+
+    def __init__(self, message: str = "", faults: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.faults = tuple(faults)
+        """What is wrong, one by one (`o1kit.recipe.source.Fault`), where the message is made of several."""
 
 
 class EnvironmentFailure(O1kitError):

@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from o1kit.config import public
+from o1kit.kinds import used as installed_in
 from o1kit.models.config import local_engine
 from o1kit.recipe.references import references
 from o1kit.recipe.schema import Recipe
@@ -46,18 +48,22 @@ def compile_recipe(recipe: Recipe) -> Plan:
     """The plan of a checked recipe.
 
     A fingerprint covers the stage's section, all it is computed from (model, problems, engine, seed) and the
-    fingerprints of its inputs, so a change reaches every stage that depends on it and no other.
+    fingerprints of its inputs, so a change reaches every stage that depends on it and no other. Of a value from the
+    environment it covers the variable's name: fingerprints are written down, and a short value could be guessed.
     """
-    shared = recipe.model_dump(mode="json", include={"model", "tasks", "seed"})
+    shared = public(recipe, include={"model", "tasks", "seed"})
     shared["answer_rule"] = recipe.grading.answer_rule  # the rest of `grading` only says when to give up
     prints: dict[str, str] = {}
     stages = []
     for config in recipe.stages:
         inputs = tuple(dict.fromkeys(reference.stage for reference in references(config)))
-        section = config.model_dump(mode="json", exclude=NEUTRAL)
+        section = public(config, exclude=NEUTRAL)
         engine = local_engine(recipe.engine) if config.kind in LOCAL else recipe.engine
-        used = shared | {"engine": engine.model_dump(mode="json", exclude=NEUTRAL_ENGINE)}
+        used = shared | {"engine": public(engine, exclude=NEUTRAL_ENGINE)}
         content = {"format": FORMAT, "shared": used, "stage": section, "inputs": {n: prints[n] for n in inputs}}
+        packages = {str(one) for part in (config, recipe.model, recipe.tasks, engine) for one in installed_in(part)}
+        if packages:  # another version of a plugin may compute something else
+            content["plugins"] = sorted(packages)
         prints[config.name] = digest(content)
         seed = stage_seed(recipe.seed, config.name)
         stages.append(PlannedStage(config.name, config.kind, config, inputs, prints[config.name], seed))

@@ -220,6 +220,22 @@ class BuiltStage:
     """What the progress display calls one unit of work."""
 
 
+@dataclass(frozen=True, slots=True)
+class TrackerContext:
+    """What a tracker is made for: one stage of one run."""
+
+    run: str
+    """Name of the run."""
+    stage: str
+    """Name of the stage."""
+    run_directory: Path
+    """The run's folder: what belongs to all stages."""
+    directory: Path
+    """The stage's folder. A tracker's own files belong elsewhere: these are part of the stage's artifact."""
+    config: Mapping[str, Any]
+    """The stage's section and the whole recipe as plain data, under `stage` and `recipe`; secrets by name only."""
+
+
 class Stage(Protocol):
     """Turns a recipe section into a module and its data, and the trained module into files."""
 

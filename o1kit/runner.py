@@ -1,6 +1,8 @@
 """Runs a plan: each stage gets a Lightning Trainer, a folder, and a `done.json` once all of it is on disk.
 
     runs/<name>/recipe.json          the recipe as it was understood
+    runs/<name>/launch.json          what the run was last started with; attempts/ holds one file a start
+    runs/<name>/status.json          how far it is, about once a second
     runs/<name>/<stage>/config.json  the stage's section
     runs/<name>/<stage>/...          weights, metrics.jsonl, rollouts.jsonl, done.json last
     runs/<name>/results.json         what the last evaluation measured
@@ -12,15 +14,12 @@ A killed one continues from its newest intact checkpoint.
 
 from __future__ import annotations
 
-import fcntl
 import gc
-import json
 import os
 import random
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -31,22 +30,25 @@ from o1kit import registry
 from o1kit.artifacts import (
     CHECKPOINTS,
     DONE,
-    digest,
     disk_errors,
-    fingerprint_of,
     finite,
     preflight,
     read_artifact,
-    read_done,
-    sha256_of,
     write_atomic,
     write_done,
     write_json,
 )
+from o1kit.config import public
+from o1kit.control.attempt import Beats, recorded
+from o1kit.control.interrupt import Interrupt
+from o1kit.control.lock import locked
+from o1kit.control.records import Launch
 from o1kit.cpu import peak_memory_mb, tune_process
-from o1kit.errors import EnvironmentFailure, RecipeError
+from o1kit.errors import RecipeError
+from o1kit.identity import STAGE, Identities
+from o1kit.outlook import outlook, read_json, require_work, summary
 from o1kit.planning.record import Record
-from o1kit.protocols import Artifact, BuiltStage, StageInputs
+from o1kit.protocols import Artifact, BuiltStage, StageInputs, TrackerContext
 from o1kit.report import results as results_file
 from o1kit.report.table import cells, headings, print_report
 from o1kit.report.tree import read_trees, rows_of, tree_file
@@ -57,10 +59,8 @@ from o1kit.tracking.progress import Display, duration, use
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import WandbLogger
 
-    from o1kit.checkpoints import Interrupt
     from o1kit.plan import Plan, PlannedStage
 
-STAGE = "stage.json"
 NEEDED_MB = 500
 """Free disk space, in MiB, without which a run does not start."""
 SHOWN_TREES = 100
@@ -74,6 +74,8 @@ def run_plan(
     runs_dir: Path,
     stages: Sequence[str] | None = None,
     plain: bool = False,
+    launch: Launch | None = None,
+    resume: bool = False,
 ) -> Path:
     """Runs the plan's stages, or the selected ones, and returns the run's folder.
 
@@ -83,30 +85,31 @@ def run_plan(
         runs_dir: folder that holds one folder a run.
         stages: names, or ranges `first..last`; None runs all.
         plain: lines instead of bars and boxes, also on a terminal.
+        launch: where the recipe came from, for `o1kit resume`; None: the run's own recipe.json is all there is.
+        resume: insist that there is something to go on with.
 
     Raises:
-        RecipeError: a selected stage does not exist, or lacks an earlier stage.
+        RecipeError: a selected stage does not exist, or lacks an earlier stage; nothing to go on with.
         EnvironmentFailure: the folder cannot be used.
         ResourceError: there is too little free disk space.
         DivergedError: training went off the rails.
     """
-    from o1kit.checkpoints import Interrupt
-    from o1kit.trainer import quiet
-
     directory: Path = runs_dir / plan.recipe.name
-    chosen = select_stages([stage.name for stage in plan.stages], stages)
+    names = [stage.name for stage in plan.stages]
+    chosen = select_stages(names, stages)
+    run = _Run(plan, recipe_directory.resolve(), directory, Display(plain=plain))
+    if resume:
+        require_work(run.identities, directory, chosen)
     preflight(directory, NEEDED_MB)
-    display = Display(plain=plain)
-    tune_process()
-    with _lock(directory), use(display), quiet(), Interrupt(display.say).listening() as interrupt:
-        write_json(directory / "recipe.json", plan.recipe.model_dump(mode="json"))
-        record = Record(plan, recipe_directory, directory, chosen)
-        run = _Run(plan, recipe_directory.resolve(), directory, display, interrupt)
-        for stage in plan.stages:
-            run.stage(stage, selected=stage.name in chosen)
-        run.report()
-        for line in record.finish():
-            display.say(line)
+    launch = launch or Launch(recipe_directory=str(recipe_directory.resolve()), stages=tuple(stages or ()))
+    launch = launch.model_copy(update={"cwd": os.getcwd()})
+    # Everything heavy is imported after this line: the run can be seen and stopped while it starts.
+    with (
+        locked(directory),
+        Interrupt(run.display.say).listening() as run.interrupt,
+        recorded(directory, launch, names, chosen) as run.beats,
+    ):
+        run.go(chosen)
     return directory
 
 
@@ -141,18 +144,36 @@ class _Run:
     recipe_directory: Path
     directory: Path
     display: Display
-    interrupt: Interrupt
+    interrupt: Interrupt = field(init=False)
+    beats: Beats = field(init=False)
     finished: dict[str, Artifact] = field(default_factory=dict)
 
     @cached_property
-    def data(self) -> dict[str, str]:
-        """Hashes of the files that problems are read from: what they hold decides what is trained."""
-        paths = {s.path for split in self.plan.recipe.tasks.values() for s in split.sources if s.kind == "jsonl"}
-        return self._hashes(sorted(paths))
+    def identities(self) -> Identities:
+        """What makes each stage's folder the right one."""
+        return Identities(self.plan, self.recipe_directory)
 
-    def _hashes(self, paths: Sequence[str]) -> dict[str, str]:
-        files = {path: self.recipe_directory / path for path in paths}
-        return {path: sha256_of(file) if file.is_file() else "" for path, file in files.items()}
+    def announce(self, chosen: Sequence[str]) -> None:
+        """Says what is left to do and what is done again, if anything was done before."""
+        rows = outlook(self.identities, self.directory, chosen, verify=False)
+        if any(row.action in ("continue", "run again") for row in rows):
+            self.display.say(summary(rows))
+
+    def go(self, chosen: Sequence[str]) -> None:
+        """Runs the chosen stages, in order."""
+        from o1kit.trainer import quiet
+
+        tune_process()
+        self.display.watcher = self.beats.moved
+        with use(self.display), quiet():
+            self.announce(chosen)
+            write_json(self.directory / "recipe.json", public(self.plan.recipe))
+            record = Record(self.plan, self.recipe_directory, self.directory, chosen)
+            for stage in self.plan.stages:
+                self.stage(stage, selected=stage.name in chosen)
+            self.report()
+            for line in record.finish():
+                self.display.say(line)
 
     @cached_property
     def problems_checked(self) -> bool:
@@ -166,7 +187,7 @@ class _Run:
         directory = self.directory / stage.name
         missing = [name for name in stage.inputs if name not in self.finished]
         artifact = read_artifact(directory)
-        if artifact is not None and not missing and self._current(stage, directory):
+        if artifact is not None and not missing and self.identities.current(stage, directory, self.finished):
             self.finished[stage.name] = artifact
             if selected:
                 self.display.say(f"{stage.name}: already done, skipped")
@@ -177,43 +198,18 @@ class _Run:
                     f"Run: o1kit run RECIPE --stage {missing[0]}..{stage.name}"
                 )
             self.display.stage = stage.name
+            self.beats.enter(stage.name)
             self.finished[stage.name] = self._execute(stage, directory)
             self.display.stage = ""
         if stage.name in self.finished:
+            self.beats.leave(stage.name)
             self._adopt_results(directory)
-
-    def _identity(self, stage: PlannedStage) -> dict[str, Any]:
-        """What makes a stage's folder the right one: its fingerprint, and the very weights it was built on."""
-        inputs = {name: digest(self.finished[name].directory) for name in stage.inputs}
-        return {
-            "fingerprint": stage.fingerprint,
-            "inputs": inputs,
-            "data": self.data | self._files(stage) | self._folders(stage),
-        }
-
-    def _files(self, stage: PlannedStage) -> dict[str, str]:
-        """Hashes of the files that a stage's own sections read, if they do."""
-        sections = (getattr(stage.config, name, None) for name in ("source", "labels", "pairs"))
-        paths = (getattr(section, "path", None) for section in sections)
-        return self._hashes([path for path in paths if path is not None])
-
-    def _folders(self, stage: PlannedStage) -> dict[str, str]:
-        """Hashes of the folders of weights from outside the run: retrained in place, they are others."""
-        model = getattr(getattr(self.plan.recipe, "model", None), "source", None)
-        judge = getattr(stage.config, "judge_folder", None)
-        folders = {model: Path(model)} if model is not None else {}
-        folders |= {judge: self.recipe_directory / judge} if judge is not None else {}
-        return {name: fingerprint_of(folder) for name, folder in folders.items() if folder.is_dir()}
-
-    def _current(self, stage: PlannedStage, directory: Path) -> bool:
-        done = read_done(directory) or {}
-        return {key: done.get(key) for key in ("fingerprint", "inputs", "data")} == self._identity(stage)
 
     def _execute(self, stage: PlannedStage, directory: Path) -> Artifact:
         """Trains, exports, and marks the stage as done."""
         started = time.monotonic()
         assert self.problems_checked
-        identity = self._identity(stage)
+        identity = self.identities.of(stage, self.finished)
         self._prepare(stage, directory, identity)
         artifacts = {name: self.finished[name] for name in stage.inputs}
         config, recipe = stage.config, self.plan.recipe
@@ -254,20 +250,20 @@ class _Run:
     def _prepare(self, stage: PlannedStage, directory: Path, identity: dict[str, Any]) -> None:
         """Leaves the folder empty, or with what the same stage has done so far."""
         damaged = (directory / DONE).exists()
-        if directory.is_dir() and (damaged or _read_json(directory / STAGE) != identity):
+        if directory.is_dir() and (damaged or read_json(directory / STAGE) != identity):
             with disk_errors(directory):
                 previous = directory.with_name(f"{stage.name}.previous")
                 shutil.rmtree(previous, ignore_errors=True)
                 os.replace(directory, previous)
             self.display.say(f"{stage.name}: changed or damaged, runs again; the old folder is now {previous.name}")
         write_json(directory / STAGE, identity)
-        write_json(directory / "config.json", stage.config.model_dump(mode="json"))
+        write_json(directory / "config.json", public(stage.config))
 
     def _wandb(self, stage: PlannedStage) -> WandbLogger | None:
         from o1kit.tracking.loggers import wandb_logger
 
         options = self.plan.recipe.tracking.wandb
-        config = {"stage": stage.config.model_dump(mode="json"), "recipe": self.plan.recipe.model_dump(mode="json")}
+        config = {"stage": public(stage.config), "recipe": public(self.plan.recipe)}
         return wandb_logger(
             options.mode,
             options.project,
@@ -278,6 +274,14 @@ class _Run:
             config=config,
         )
 
+    def _trackers(self, stage: PlannedStage) -> list[Any]:
+        from o1kit.tracking.loggers import trackers
+
+        recipe = self.plan.recipe
+        config = {"stage": public(stage.config), "recipe": public(recipe)}
+        context = TrackerContext(recipe.name, stage.name, self.directory, self.directory / stage.name, config)
+        return list(trackers(recipe.tracking.trackers, context))
+
     def _train(self, stage: PlannedStage, directory: Path, built: BuiltStage, wandb: WandbLogger | None) -> None:
         from o1kit.checkpoints import newest
         from o1kit.tracking.loggers import JsonlLogger
@@ -286,13 +290,13 @@ class _Run:
         found = newest(directory / CHECKPOINTS) if built.verb == "fit" else None
         checkpoint, step = found or (None, 0)
         if checkpoint is not None:
-            self.display.say(f"resuming at stage {stage.name}, step {step}")
+            self.display.say(f"resuming at stage {stage.name}, step {step}; {_end(built)}")
         else:
             self.display.say(f"{stage.name}: starting")
         metrics = JsonlFile(directory / METRICS)
         for file in (metrics, JsonlFile(directory / ROLLOUTS)):
             file.rewind(step)
-        loggers = [JsonlLogger(metrics), *([wandb] if wandb is not None else [])]
+        loggers = [JsonlLogger(metrics), *([wandb] if wandb is not None else []), *self._trackers(stage)]
         every = getattr(stage.config, "checkpoint_every", 200)
         trainer = build_trainer(built, directory, loggers, self.interrupt, every)
         if built.verb == "test":
@@ -329,6 +333,14 @@ class _Run:
         self.display.say(f"\nrun folder: {self.directory}")
 
 
+def _end(built: BuiltStage) -> str:
+    """Where a training will stop."""
+    steps, epochs = built.trainer.get("max_steps", -1), built.trainer.get("max_epochs")
+    if steps > 0:
+        return f"will stop at step {steps}"
+    return f"will stop after {built.phases or 'epoch'} {epochs}" if epochs is not None else "will stop with its data"
+
+
 def random_start(seed: int) -> None:
     """Seeds every random generator, so that a stage does not depend on what ran before it."""
     import numpy as np
@@ -337,27 +349,3 @@ def random_start(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed % 2**63)
-
-
-def _read_json(path: Path) -> Any:
-    with suppress(OSError, ValueError):
-        return json.loads(path.read_text(encoding="utf-8"))
-    return None
-
-
-@contextmanager
-def _lock(directory: Path) -> Iterator[None]:
-    """Keeps a second process out of the run's folder; the system frees the lock when the process ends."""
-    path = directory / ".lock"
-    with disk_errors(path):
-        stream = path.open("a+")
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise EnvironmentFailure(
-                f"{directory}: another o1kit process works in this folder. Wait for it, or give the run another name."
-            ) from error
-        except OSError:  # a file system without locks
-            pass
-        yield

@@ -13,7 +13,8 @@ import lightning as L
 from lightning import Trainer
 
 from o1kit.artifacts import CHECKPOINTS
-from o1kit.checkpoints import Checkpoints, FiniteLoss, Interrupt, PlainCheckpointIO
+from o1kit.checkpoints import Checkpoints, FiniteLoss, PlainCheckpointIO
+from o1kit.control.interrupt import Interrupt
 from o1kit.errors import O1kitError
 from o1kit.protocols import BuiltStage
 from o1kit.tracking.callbacks import TrainingProgress

@@ -15,6 +15,7 @@ import torch
 
 from o1kit import artifacts, registry, runner
 from o1kit.artifacts import load_weights, read_artifact, read_done
+from o1kit.control.lock import locked
 from o1kit.errors import DataError, DivergedError, EnvironmentFailure, O1kitError, RecipeError, ResourceError
 from o1kit.tasks.config import JsonlConfig, SplitConfig
 from tests import toy
@@ -41,26 +42,31 @@ def metrics(run: Path) -> list[dict[str, Any]]:
 
 
 KILL = """
-import pathlib, sys
+import os, pathlib, sys
 from tests import toy
-toy.run(toy.plan(toy.stage("a", sys.argv[2], kill_at=int(sys.argv[3]))), pathlib.Path(sys.argv[1]))
+for runs, kind, step in zip(*[iter(sys.argv[1:])] * 3):
+    child = os.fork()  # loading the libraries takes longer than the runs
+    if child == 0:
+        toy.run(toy.plan(toy.stage("a", kind, kill_at=int(step))), pathlib.Path(runs))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -9, kind
 """
 
 
-def kill(runs: Path, kind: str, step: int) -> Path:
-    """Runs one toy stage in a process of its own, which kills itself (kill -9) at a step."""
-    command = [sys.executable, "-c", KILL, str(runs), kind, str(step)]
-    died = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert died.returncode == -9, died.stderr
-    assert not (runs / "run" / "a" / "done.json").exists()
+def kill(folder: Path, **steps: int) -> dict[str, Path]:
+    """Runs a toy stage of each kind in a process of its own, which kills itself (kill -9) at a step."""
+    runs = {kind: folder / kind for kind in steps}
+    words = [word for kind, step in steps.items() for word in (str(runs[kind]), kind, str(step))]
+    done = subprocess.run([sys.executable, "-c", KILL, *words], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert not any((found / "run" / "a" / "done.json").exists() for found in runs.values())
     return runs
 
 
 @pytest.fixture(scope="module")
 def killed_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What is left of a run over steps killed at step 27, and of one over rounds killed at step 5."""
-    folder = tmp_path_factory.mktemp("killed")
-    return {kind: kill(folder / kind, kind, step) for kind, step in (("toy", 27), ("toy_rounds", 5))}
+    return kill(tmp_path_factory.mktemp("killed"), toy=27, toy_rounds=5)
 
 
 @pytest.fixture
@@ -208,9 +214,9 @@ def test_a_disk_that_fills_up_while_saving_says_so(tmp_path: Path, monkeypatch: 
 
 def test_two_processes_never_share_a_run(tmp_path: Path) -> None:
     with (
-        runner._lock(tmp_path),
+        locked(tmp_path),
         pytest.raises(EnvironmentFailure, match="another o1kit process"),
-        runner._lock(tmp_path),
+        locked(tmp_path),
     ):
         pass
 
@@ -236,6 +242,7 @@ def test_selection_reads_names_and_ranges() -> None:
         runner.select_stages(["sft", "eval"], ["evl"])
 
 
+@pytest.mark.slow
 def test_wandb_offline_writes_one_run_a_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     run = toy.run(toy.plan(toy.stage("a", steps=10), toy.stage("e", "toy_eval"), wandb="offline"), tmp_path)

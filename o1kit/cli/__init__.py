@@ -13,6 +13,8 @@ from o1kit.errors import O1kitError
 
 # No network unless the user asks: with HF_HUB_OFFLINE=0 models are looked for on the hub too.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Plugins of Pydantic watch validators (Logfire does): to look for them reads the metadata of every installed package.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 INTERRUPTED = 130
 
@@ -26,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except O1kitError as error:
-        print(f"error: {error}", file=sys.stderr)
+        from o1kit.functional.secrets import hide
+
+        print(f"error: {hide(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on from the last checkpoint", file=sys.stderr)

@@ -8,12 +8,14 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from o1kit.cli import labels, look, measure, planning, run
+from o1kit.cli import control, data, doctor, explain, export, labels, look, measure, planning, plugins, recipes, run
+from o1kit.cli.installed import WithInstalled
 
 EXIT_CODES = "exit codes: 2 recipe or usage, 3 environment, 4 data, 5 diverged, 6 resources or rewards, 130 interrupted"
 
 app = typer.Typer(
     name="o1kit",
+    cls=WithInstalled,
     help="One recipe runs a whole o1 stack: long chains of thought, process rewards, search, PPO.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
@@ -31,13 +33,22 @@ def _add(panel: str, command: Callable[..., Any], name: str | None = None) -> No
 _add(RECIPES, run.run)
 _add(RECIPES, run.validate)
 _add(RECIPES, planning.plan)
+_add(RECIPES, control.status)
+_add(RECIPES, control.stop)
+_add(RECIPES, control.resume)
+_add(RECIPES, control.fork)
+_add(RECIPES, explain.explain)
+app.add_typer(recipes.app, name="recipe", rich_help_panel=RECIPES)
 _add(MEASURING, measure.evaluate, "eval")
 _add(MEASURING, measure.score)
 _add(MEASURING, measure.compare)
 _add(LOOKING, look.trees)
+app.add_typer(data.app, name="data", rich_help_panel=LOOKING)
 app.add_typer(labels.app, name="labels", rich_help_panel=LOOKING)
+_add(MACHINE, doctor.doctor)
+_add(MACHINE, export.export)
 _add(MACHINE, look.schema)
-_add(MACHINE, look.plugins)
+app.add_typer(plugins.app, name="plugins", rich_help_panel=MACHINE)
 
 
 def _version(wanted: bool) -> None:

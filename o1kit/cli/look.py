@@ -1,4 +1,4 @@
-"""`o1kit trees | schema | plugins`: what there is to see."""
+"""`o1kit trees | schema`: what there is to see."""
 
 from __future__ import annotations
 
@@ -15,23 +15,34 @@ if TYPE_CHECKING:
 Schema = Literal["recipe", "trees", "chains", "labels", "pairs", "outputs"]
 
 
-def schema(file: Annotated[Schema, typer.Argument(help="Which file the schema is of.")] = "recipe") -> None:
+def schema(
+    file: Annotated[Schema, typer.Argument(help="Which file the schema is of.")] = "recipe",
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it to a file.", show_default=False)] = None,
+    plugins: Annotated[bool, typer.Option(help="With the kinds of installed plugins, which are imported.")] = True,
+) -> None:
     """Print the JSON Schema of a file, with every field's documentation."""
-    from o1kit.recipe.schema import Recipe
+    from o1kit.artifacts import write_atomic
+    from o1kit.explain.editor import recipe_schema
+    from o1kit.kinds import with_plugins
     from o1kit.report.label_schema import LabelRecord, PairRecord
     from o1kit.report.output_schema import OutputFile
     from o1kit.report.tree import json_schema
     from o1kit.report.tree_schema import ChainRecord, TreeRecord
 
     files: dict[Schema, type[BaseModel]] = {
-        "recipe": Recipe,
         "trees": TreeRecord,
         "chains": ChainRecord,
         "labels": LabelRecord,
         "pairs": PairRecord,
         "outputs": OutputFile,
     }
-    print(json_schema(files[file]), end="")
+    with with_plugins(plugins):
+        text = recipe_schema() if file == "recipe" else json_schema(files[file])
+    if out is not None:
+        write_atomic(out, text)
+        print(f"wrote {out}")
+    else:
+        print(text, end="")
 
 
 def trees(
@@ -53,13 +64,3 @@ def trees(
     if not found:
         of = f" of problem {problem!r}" if problem else ""
         raise DataError(f"{file}: there is no tree{of}: an evaluation keeps those of searches that grow one.")
-
-
-def plugins() -> None:
-    """List all kinds that recipes can name, built-in and installed."""
-    from o1kit.registry import BUILTIN, names, origin
-
-    for group in BUILTIN:
-        print(f"{group}:")
-        for name in names(group):
-            print(f"  {name:<18} {origin(group, name)}")

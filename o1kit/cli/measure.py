@@ -56,6 +56,7 @@ def evaluate(
 ) -> None:
     """Evaluate a model's folder without writing a recipe."""
     from o1kit.artifacts import write_atomic
+    from o1kit.config import public
     from o1kit.plan import compile_recipe
     from o1kit.recipe.compose import Wanted, compose, text_of
     from o1kit.recipe.loader import recipe_from
@@ -68,7 +69,7 @@ def evaluate(
     text = text_of(compose(wanted))
     plan = compile_recipe(recipe_from(parse(text, "o1kit eval"), sets))
     path = folder / "recipe.yaml"
-    write_atomic(path, text_of(plan.recipe.model_dump(mode="json", exclude_defaults=True)))
+    write_atomic(path, text_of(public(plan.recipe, exclude_defaults=True)))
     from o1kit.runner import run_plan
 
     run_plan(plan, recipe_directory=folder, runs_dir=folder.resolve().parent, plain=plain)

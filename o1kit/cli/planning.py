@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1kit.cli.options import RUNS, Json, RecipeFile, RunsDir, Sets
+from o1kit.cli.options import RUNS, Json, Overlays, RecipeFile, RunsDir, Sets
 from o1kit.cli.run import compiled
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ Gb = Annotated[
 def plan(
     recipe: RecipeFile,
     sets: Sets,
+    overlays: Overlays,
     runs_dir: RunsDir = RUNS,
     prices: Annotated[
         Path | None,
@@ -52,7 +53,7 @@ def plan(
     from o1kit.planning.prices import read_prices
     from o1kit.report.plan import print_plan, rows
 
-    made = compiled(recipe, sets)
+    made = compiled(recipe, sets, overlays)
     folder = runs_dir / made.recipe.name
     machine = this_machine(folder)
     if probe:
@@ -69,7 +70,7 @@ def plan(
         print(dumps([row | {"takes": takes[i]} for i, row in enumerate(found)], indent=2))
     else:
         print_plan(made.recipe.name, found)
-    replan = partial(_again, recipe, sets, known, left)
+    replan = partial(_again, recipe, sets, overlays, known, left)
     if not _tell(made, estimated, replan, quiet=json):
         raise typer.Exit(DOES_NOT_FIT)
 
@@ -95,13 +96,18 @@ def _estimate(made: Plan, directory: Path, known: Ground, left: Sequence[str]) -
 
 
 def _again(
-    recipe: Path, sets: Sequence[str], known: Ground, left: Sequence[str], more: Sequence[str]
+    recipe: Path,
+    sets: Sequence[str],
+    overlays: Sequence[Path],
+    known: Ground,
+    left: Sequence[str],
+    more: Sequence[str],
 ) -> Estimate | None:
     """The estimate with further changes; None where the recipe does not allow them."""
     from o1kit.errors import O1kitError
 
     try:
-        return _estimate(compiled(recipe, [*sets, *more]), recipe.parent, known, left)
+        return _estimate(compiled(recipe, [*sets, *more], overlays), recipe.parent, known, left)
     except O1kitError:
         return None
 

@@ -1,4 +1,4 @@
-"""`o1kit run | validate`: what a recipe is for."""
+"""`o1kit run | validate | plan`: what a recipe is for."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1kit.cli.options import RUNS, Plain, RecipeFile, RunsDir, Sets
+from o1kit.cli.options import RUNS, AllowDrift, Detach, DryRun, Json, Overlays, Plain, RecipeFile, RunsDir, Sets, Stages
+from o1kit.errors import O1kitError
 
 if TYPE_CHECKING:
     from o1kit.plan import Plan
 
 
-def compiled(recipe: Path, sets: Sequence[str]) -> Plan:
+def compiled(recipe: Path, sets: Sequence[str], overlays: Sequence[Path] = ()) -> Plan:
     """The plan of a recipe file.
 
     Raises:
@@ -23,32 +24,69 @@ def compiled(recipe: Path, sets: Sequence[str]) -> Plan:
     from o1kit.plan import compile_recipe
     from o1kit.recipe.loader import load_recipe
 
-    return compile_recipe(load_recipe(recipe, sets))
+    return compile_recipe(load_recipe(recipe, sets, overlays))
 
 
 def run(
     recipe: RecipeFile,
     sets: Sets,
-    stage: Annotated[
-        list[str],
-        typer.Option(
-            metavar="NAME[..NAME]",
-            help="Run this stage, or range of stages, only (repeatable); finished stages are skipped in any case.",
-            default_factory=list,
-            show_default=False,
-        ),
-    ],
+    overlays: Overlays,
+    stage: Stages,
     runs_dir: RunsDir = RUNS,
+    dry_run: DryRun = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Only go on with what was begun; never start anew.")] = False,
+    detach: Detach = False,
     plain: Plain = False,
+    allow_drift: AllowDrift = False,
 ) -> None:
-    """Train and evaluate what a recipe describes."""
-    plan = compiled(recipe, sets)
-    from o1kit.runner import run_plan
+    """Train and evaluate what a recipe describes.
 
-    run_plan(plan, recipe_directory=recipe.parent, runs_dir=runs_dir, stages=stage, plain=plain)
+    Finished stages are skipped, a stopped one goes on from its last checkpoint, a changed one runs again.
+    """
+    from o1kit.cli.starting import Start, given, words
+    from o1kit.control.records import Launch
+
+    plan = compiled(recipe, sets, overlays)
+    if plan.recipe.lock is not None and not allow_drift:
+        from o1kit.sharing.lock import require
+
+        require(plan.recipe, recipe.parent)
+    launch = Launch(
+        recipe=str(recipe.absolute()),
+        recipe_directory=str(recipe.parent.resolve()),
+        overlays=tuple(str(path.absolute()) for path in overlays),
+        sets=tuple(sets),
+        stages=tuple(stage),
+    )
+    start = Start(plan, launch, runs_dir, plain, resume)
+    if dry_run:
+        start.rehearsed()
+    elif detach:
+        options = [*words("--set", sets), *words("--overlay", overlays), *words("--stage", stage)]
+        options += [*given("--resume", resume), *given("--allow-drift", allow_drift)]
+        start.detached(["run", *options, f"--runs-dir={runs_dir}", "--", str(recipe)])
+    else:
+        start.here()
 
 
-def validate(recipe: RecipeFile, sets: Sets) -> None:
+def validate(recipe: RecipeFile, sets: Sets, overlays: Overlays, json: Json = False) -> None:
     """Check a recipe."""
-    stages = compiled(recipe, sets).stages
+    if json:
+        _validate_json(recipe, sets, overlays)
+        return
+    stages = compiled(recipe, sets, overlays).stages
     print(f"{recipe}: valid, {len(stages)} stage{'s' * (len(stages) != 1)}: {', '.join(s.name for s in stages)}")
+
+
+def _validate_json(recipe: Path, sets: Sequence[str], overlays: Sequence[Path]) -> None:
+    """Prints whether a recipe is valid, and all that is wrong with it; ends with the error's exit code."""
+    from json import dumps
+
+    try:
+        stages = compiled(recipe, sets, overlays).stages
+    except O1kitError as error:
+        from o1kit.recipe.faults import as_data
+
+        print(dumps({"valid": False, "faults": as_data(error, str(recipe))}, indent=2))
+        raise typer.Exit(error.exit_code) from None
+    print(dumps({"valid": True, "stages": [stage.name for stage in stages]}, indent=2))

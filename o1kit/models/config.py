@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from o1kit.config import Config, Count, Positive, Probability
+from o1kit.config import Config, Count, FolderOrId, Positive, Probability
+from o1kit.kinds import Kinds
 
 
 class LoraConfig(Config):
@@ -60,7 +61,7 @@ class HfModelConfig(Config):
 
     kind: Literal["hf"]
     """Selects this model."""
-    source: str
+    source: FolderOrId
     """Folder or hub id."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Number format of the weights."""
@@ -68,7 +69,7 @@ class HfModelConfig(Config):
     """Longest sequence in tokens; by default what the model's own configuration says."""
 
 
-ModelConfig = Annotated[ScratchModelConfig | HfModelConfig, Field(discriminator="kind")]
+ModelConfig = Annotated[ScratchModelConfig | HfModelConfig, Kinds("models")]
 
 
 class TorchEngineConfig(Config):
@@ -121,7 +122,7 @@ class HttpEngineConfig(Config):
     """The in-process engine for what a completions server cannot do: reward models, and the labels of `prm` stages."""
 
 
-EngineConfig = Annotated[TorchEngineConfig | HttpEngineConfig, Field(discriminator="kind")]
+EngineConfig = Annotated[TorchEngineConfig | HttpEngineConfig, Kinds("engines")]
 
 
 def local_engine(config: TorchEngineConfig | HttpEngineConfig) -> TorchEngineConfig:

@@ -120,6 +120,10 @@ def save_directory(model: LanguageModel, tokenizer: Any, directory: Path) -> Non
     lm = model.lm
     if hasattr(lm, "merge_and_unload"):
         lm = lm.merge_and_unload()
+    # Where the weights were read from is no part of them, and may be nobody's business.
+    lm.config._name_or_path = ""
+    tokenizer.name_or_path = ""
+    tokenizer.init_kwargs.pop("name_or_path", None)
     lm.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     if model.head is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
+from o1kit.config import public
 from o1kit.errors import RecipeError
 from o1kit.recipe.loader import load_recipe
 from o1kit.recipe.source import parse
@@ -54,7 +56,7 @@ def compose(wanted: Wanted) -> dict[str, Any]:
     for text in wanted.tasks:
         path = Path(text.partition(":")[0])
         if path.suffix in RECIPES:
-            grading |= load_recipe(path).grading.model_dump(mode="json", exclude_defaults=True)
+            grading |= public(load_recipe(path).grading, exclude_defaults=True)
         for name, split, measured in _splits(text, wanted.num_problems):
             if name in splits and splits[name] != split:
                 raise RecipeError(f"--tasks {text}: there is already a split {name!r}. Evaluate them one by one.")
@@ -134,12 +136,12 @@ def _recipe_splits(path: Path, chosen: list[str], count: int | None) -> Iterator
         if name not in recipe.tasks:
             raise RecipeError(f"--tasks {path}: has no split {name!r}. It has: {', '.join(recipe.tasks)}.")
     for name, split in recipe.tasks.items():
-        data = split.model_dump(mode="json", exclude_defaults=True)
-        for source in data["sources"]:
-            if source["kind"] == "jsonl":
-                source["path"] = str((path.parent / source["path"]).resolve())
+        data = public(split, exclude_defaults=True)
+        for source, meant in zip(data["sources"], split.sources, strict=True):
+            if isinstance(meant, JsonlConfig) and not Path(meant.path).is_absolute():
+                source["path"] = os.path.normpath(f"{path.parent.resolve()}/{source['path']}")
         if name in names and name != TRAIN and count is not None:
-            data["num_problems"] = min(count, data["num_problems"])
+            data["num_problems"] = min(count, split.num_problems)
         yield name, data, name in names
 
 

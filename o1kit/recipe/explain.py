@@ -3,42 +3,87 @@
 from __future__ import annotations
 
 import re
-import types
 from collections.abc import Mapping
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from o1kit.config import docs
+from o1kit.kinds import NAMED, PLUGIN, all_kinds, declared, marker, members
+from o1kit.nearest import nearest, slips
+from o1kit.plugin import kinds_of
+from o1kit.recipe.messages import shown, told
 from o1kit.recipe.source import Path, Source
 from o1kit.registry import suggestion
 
+MOST = 200
+"""Most faults that are explained: each costs time, and nobody reads as many."""
+INSTALL = " Or install a plugin that provides it; `o1kit plugins list` shows the installed ones."
 _QUOTED = re.compile(r"'([^']*)'")
 
 
 def explain(error: ValidationError, model: type[BaseModel], source: Source) -> None:
-    """Adds one fault for each error to the source."""
-    for item in error.errors(include_url=False):
+    """Adds one fault for each error to the source; of very many, the first."""
+    for item in error.errors(include_url=False)[:MOST]:
         path = written_path(item["loc"], source.data)
         kind, context = item["type"], item.get("ctx", {})
         if kind == "extra_forbidden":
-            choices = known_keys(model, source.data, path[:-1])
-            source.fault(path, f"unknown key {path[-1]!r}.{suggestion(str(path[-1]), choices)}", key=True)
+            _unknown_key(path, model, source)
         elif kind == "missing":
             source.fault(path, f"is required. {_described(model, source.data, path)}")
         elif kind in ("union_tag_invalid", "literal_error"):
-            tag = kind == "union_tag_invalid"
-            choices = _QUOTED.findall(str(context.get("expected_tags" if tag else "expected", "")))
-            choices = [choice for choice in choices if not choice.startswith("[")]
-            value = context.get("tag") if tag else item["input"]
-            where = (*path, "kind") if tag else path
-            hint = suggestion(str(value), choices) if choices else f" Expected {context.get('expected')}."
-            source.fault(where, f"unknown {where[-1]} {value!r}.{hint}")
+            open_ended = PLUGIN in item["loc"][-1:]
+            _unknown_choice(path, kind == "union_tag_invalid", context, item["input"], source, open_ended)
         elif kind == "union_tag_not_found":
-            source.fault(path, f"needs a `kind`. Choose one of: {', '.join(_all_kinds(model, source.data, path))}.")
+            written = _at(source.data, (*path, "kind"), _at)
+            text = "needs a `kind`" if written is _at else f"{shown(written)} is no kind"
+            where = path if written is _at else (*path, "kind")
+            source.fault(where, f"{text}. Choose one of: {', '.join(_all_kinds(model, source.data, path))}.")
         elif kind == "value_error":
             source.fault(path, str(context["error"]).rstrip(".") + ".")
         else:
-            source.fault(path, f"{_lower(item['msg'])}, got {_shown(item['input'])}.")
+            # What is shown is what is written: a value from the environment is not.
+            item["input"] = _at(source.data, path, item["input"])
+            found = told(item, _annotation(model, source.data, path)[0], _described(model, source.data, path))
+            source.fault(path, found.message, suggestion=found.suggestion)
+
+
+def _unknown_key(path: Path, model: type[BaseModel], source: Source) -> None:
+    word, section = str(path[-1]), _section(model, source.data, path[:-1])
+    choices = list(section.model_fields) if section is not None else []
+    written = _at(source.data, path[:-1], {})
+    # Of two that are as near, the one that is there already was not meant again.
+    near, other = nearest(word, choices), nearest(word, [c for c in choices if c not in written])
+    if near is not None and other is not None and slips(word, other) == slips(word, near):
+        near = other
+    inner = _inside(section, word) if section is not None and (near is None or slips(word, near) > 1) else None
+    if inner is not None:
+        hint, near = f" It belongs into {inner!r}. Write {inner}: {{{word}: ...}}.", f"{inner}.{word}"
+    else:
+        hint = f" Did you mean {near!r}?" if near else f" Choose one of: {', '.join(choices)}."
+    source.fault(path, f"unknown key {shown(word)}.{hint}", key=True, suggestion=near)
+
+
+def _inside(section: type[BaseModel], word: str) -> str | None:
+    """The field of a section whose own section has a key."""
+    for name, field in section.model_fields.items():
+        if any(word in getattr(member, "model_fields", {}) for member in members(field.annotation)):
+            return name
+    return None
+
+
+def _unknown_choice(
+    path: Path, tag: bool, context: dict[str, Any], value: Any, source: Source, open_ended: bool
+) -> None:
+    """A word that is not among those that may stand there; plugins may add others where it is `open_ended`."""
+    expected = str(context.get("expected_tags" if tag else "expected", ""))
+    choices = [choice for choice in _QUOTED.findall(expected) if not choice.startswith("[")]
+    value = context.get("tag") if tag else value
+    where = (*path, "kind") if tag else path
+    near = nearest(str(value), choices)
+    hint = suggestion(str(value), choices) if choices else f" Expected {context.get('expected')}."
+    more = INSTALL if open_ended and near is None else ""
+    source.fault(where, f"unknown {where[-1]} {shown(value)}.{hint}{more}", suggestion=near)
 
 
 def written_path(loc: tuple[int | str, ...], data: Any) -> Path:
@@ -51,7 +96,8 @@ def written_path(loc: tuple[int | str, ...], data: Any) -> Path:
         if isinstance(data, dict) and not tagged and isinstance(part, str) and (default or data.get("kind") == part):
             tagged = True
             continue
-        if part in ("[key]", "[name]"):
+        if part in ("[key]", NAMED, PLUGIN):
+            tagged = part == PLUGIN
             continue
         path.append(part)
         data = _child(data, part)
@@ -79,43 +125,31 @@ def _annotation(model: type[BaseModel], data: Any, path: Path) -> tuple[Any, Any
         chosen = _choose(annotation, data)
         if isinstance(chosen, type) and issubclass(chosen, BaseModel):
             field = chosen.model_fields.get(str(part))
-            annotation = field.annotation if field is not None else None
+            annotation = declared(field) if field is not None else None
         else:
+            while get_origin(chosen) is Annotated:
+                chosen = get_args(chosen)[0]
             annotation = (get_args(chosen) or (None,))[-1]
         data = _child(data, part)
     return annotation, data
 
 
-def _members(annotation: Any) -> list[Any]:
-    """The classes of a union, or the one class."""
-    while get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    if get_origin(annotation) not in (Union, types.UnionType):
-        return [annotation]
-    members = [member for member in get_args(annotation) if member is not type(None)]
-    return [inner for member in members for inner in _members(member)]
-
-
 def _choose(annotation: Any, data: Any) -> Any:
     """The member of a union that the data's `kind` names."""
-    members = _members(annotation)
+    found = members(annotation)
     kind = data.get("kind") if isinstance(data, dict) else None
-    return next((member for member in members if kind in _kinds(member)), members[0])
-
-
-def _kinds(member: Any) -> tuple[Any, ...]:
-    field = getattr(member, "model_fields", {}).get("kind")
-    return get_args(field.annotation) if field is not None else ()
+    mark = marker(annotation)
+    installed = mark.section(kind) if mark is not None else None
+    return next((member for member in found if kind in kinds_of(member)), installed or found[0])
 
 
 def _all_kinds(model: type[BaseModel], data: Any, path: Path) -> list[str]:
-    return [str(kind) for member in _members(_annotation(model, data, path)[0]) for kind in _kinds(member)]
+    return all_kinds(_annotation(model, data, path)[0])
 
 
 def _described(model: type[BaseModel], data: Any, path: Path) -> str:
-    section = _section(model, data, path[:-1])
-    field = section.model_fields.get(str(path[-1])) if section is not None else None
-    return (field.description or "").split("\n")[0] if field is not None else ""
+    section = _section(model, data, path[:-1]) if path else None
+    return docs(section).get(str(path[-1]), "").split("\n")[0] if section is not None else ""
 
 
 def _child(data: Any, part: str | int) -> Any:
@@ -126,10 +160,10 @@ def _child(data: Any, part: str | int) -> Any:
     return None
 
 
-def _lower(message: str) -> str:
-    return message[:1].lower() + message[1:]
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _at(data: Any, path: Path, missing: Any) -> Any:
+    """What is written at a path."""
+    for part in path:
+        if not (isinstance(data, list) or (isinstance(data, dict) and part in data)):
+            return missing
+        data = _child(data, part)
+    return data

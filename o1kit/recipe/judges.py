@@ -16,7 +16,6 @@ from o1kit.rewards.config import (
     Part,
     RewardConfig,
     TrainedSection,
-    VerifierConfig,
     parts,
 )
 from o1kit.search.config import BestOfNConfig, SearchConfig
@@ -68,7 +67,8 @@ def check_reward(config: JudgeConfig | RewardConfig | None, path: Path, recipe: 
         return
     trained = {s.name: s.objective.kind for s in recipe.stages if isinstance(s, PrmConfig)}
     for place, part in placed(config, path):
-        kind = trained.get(part.model, part.kind) if isinstance(part, TrainedSection) else part.kind
+        read = isinstance(part, TrainedSection) and part.kind in TRAINED
+        kind = trained.get(getattr(part, "model", ""), part.kind) if read else part.kind
         if kind != part.kind and isinstance(part, TrainedSection):
             text = f"stage {part.model!r} trains a reward model of kind {kind}. Write `kind: {kind}`."
             source.fault((*place, "kind"), text)
@@ -82,11 +82,6 @@ def check_judge(config: JudgeConfig | None, path: Path, recipe: Recipe, source: 
     if config is None or isinstance(config, str):
         return
     for place, part in placed(config, path):
-        if isinstance(part, VerifierConfig):
-            text = (
-                "the verifier knows the answer: what it judged would be no result, and it is for PPO's `reward` only."
-            )
-            source.fault(place, f"{text} Use a reward model, or a search's own option that says `oracle` in tables.")
         if isinstance(part, ConstitutionConfig) and part.pays == "penalty":
             source.fault((*place, "pays"), "a penalty is for PPO's `reward`; a search needs a score. Leave it out.")
     if not isinstance(config, MixtureConfig) and config.weight != 1:

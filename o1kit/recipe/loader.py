@@ -1,37 +1,72 @@
-"""`load_recipe`: a recipe file as a validated `Recipe`, or every fault in it at once."""
+"""`load` and `load_recipe`: recipe files as a validated `Recipe`, or every fault in them at once.
+
+What is written counts in this order, the last most: what the recipe extends, the recipe, overlays, `--set`. Then
+`${...}` is put in, relative paths are made to start from the recipe's folder, and the whole is validated.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from o1kit.config import keep_secret
 from o1kit.errors import RecipeError
-from o1kit.recipe.explain import explain
+from o1kit.functional.secrets import remember
+from o1kit.recipe.beside import start_from_recipe
+from o1kit.recipe.explain import explain, written_path
+from o1kit.recipe.faults import failure
+from o1kit.recipe.interpolate import interpolate, other_reading
+from o1kit.recipe.layers import EXTENDS, read_layers
+from o1kit.recipe.migrate import check_names
+from o1kit.recipe.nodes import walk
 from o1kit.recipe.overrides import apply
 from o1kit.recipe.references import check
 from o1kit.recipe.schema import Recipe
-from o1kit.recipe.source import Fault, Source, parse
-
-MAX_FAULTS = 20
+from o1kit.recipe.source import OPTION, Source
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Reads, changes and checks a recipe.
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A recipe, and where each of its values was written."""
+
+    recipe: Recipe
+    source: Source
+    files: tuple[Path, ...]
+    """All files that were read, in the order in which they count."""
+
+
+def load(path: Path, overrides: Sequence[str] = (), overlays: Sequence[Path] = ()) -> Loaded:
+    """Reads, composes and checks a recipe.
 
     Args:
         path: a YAML file.
-        overrides: `key.path=value` texts, applied in order.
+        overrides: `key.path=value` texts, applied in order, last.
+        overlays: YAML files that change it, in order.
 
     Raises:
         RecipeError: with all faults found, each with its place, its recipe path and the nearest valid choice.
     """
-    return recipe_from(parse(_read(path), str(path)), overrides)
+    layers = read_layers(path, overlays)
+    recipe = _recipe(layers.source, overrides, layers.folders, path.parent)
+    return Loaded(recipe, layers.source, tuple(layers.files))
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = (), overlays: Sequence[Path] = ()) -> Recipe:
+    """The recipe alone; see `load`."""
+    return load(path, overrides, overlays).recipe
 
 
 def recipe_from(source: Source, overrides: Sequence[str] = ()) -> Recipe:
-    """A recipe from parsed YAML; see `load_recipe`."""
+    """A recipe from parsed YAML that is no file; see `load`."""
+    return _recipe(source, overrides, {}, Path())
+
+
+def _recipe(source: Source, overrides: Sequence[str], folders: Mapping[str, Path], main: Path) -> Recipe:
     _stop(source)
     if not isinstance(source.data, dict):
         source.fault((), "a recipe is a mapping of keys to values. Start from recipes/quickstart.yaml.")
@@ -39,38 +74,75 @@ def recipe_from(source: Source, overrides: Sequence[str] = ()) -> Recipe:
     for text in overrides:
         apply(source, text)
     _stop(source)
-    try:
-        recipe = Recipe.model_validate(source.data)
-    except ValidationError as error:
-        explain(error, Recipe, source)
-        raise _error(source.faults) from None
+    check_names(source)
+    for value, name in interpolate(source, os.environ).items():
+        remember(value, name)
+    _check_extends(source)
+    _stop(source)
+    recipe = _validated(source)
+    if start_from_recipe(recipe, source, folders, main):
+        recipe = _validated(source)
+    assert source.root is not None
+    keep_secret(recipe, {path: node.public or "" for path, node in walk(source.root) if node.secret})
     check(recipe, source)
     _stop(source)
     return recipe
 
 
-def _read(path: Path) -> str:
+def _validated(source: Source) -> Recipe:
+    """The recipe that the data describes; what was said outside of files is read as the schema needs it."""
     try:
-        if path.is_dir():
-            raise RecipeError(f"{path}: this is a folder. Give a recipe file, for example {path / 'quickstart.yaml'}.")
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        near = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        hint = f" In {path.parent}: {', '.join(near[:8])}." if near else " Check the path."
-        raise RecipeError(f"{path}: there is no such file.{hint}") from None
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: not a text file (byte {error.start} is not UTF-8). Give a YAML recipe.") from None
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read: {error.strerror}. Check its permissions.") from None
+        return Recipe.model_validate(source.actual())
+    except ValidationError as error:
+        if not _reread(error, source):
+            raise _invalid(source) from None
+    try:
+        return Recipe.model_validate(source.actual())
+    except ValidationError:
+        raise _invalid(source) from None
+
+
+def _reread(error: ValidationError, source: Source) -> bool:
+    """Reads numbers as words, or words as numbers, where the command line or the environment gave them.
+
+    Only there: what is quoted in a file says what it is.
+    """
+    wrong = [(written_path(e["loc"], source.data), e["type"] == "string_type") for e in error.errors(include_url=False)]
+    assert source.root is not None
+    changed = False
+    for path, node in walk(source.root):
+        outside = node.secret or node.place.startswith(OPTION)
+        fits = outside and any(p[: len(path)] == path and text != isinstance(node.value, str) for p, text in wrong)
+        other = other_reading(node) if fits else None
+        if other is not None:
+            node.value, changed = other, True
+    source.settle(source.root)
+    return changed
+
+
+def _invalid(source: Source) -> RecipeError:
+    """All faults of data that is no recipe; values of the environment show themselves as they are written."""
+    try:
+        Recipe.model_validate(source.actual(hidden=True))
+    except ValidationError as error:
+        explain(error, Recipe, source)
+    if not source.faults:  # a value that is right only as long as it is hidden
+        source.fault((), "a value of the environment does not fit where it stands. Look at the variables it names.")
+    return failure(source)
+
+
+def _check_extends(source: Source) -> None:
+    """`extends` is no part of a recipe, so its typos are found here."""
+    known = {*Recipe.model_fields}
+    for key in source.data if isinstance(source.data, dict) else ():
+        if key == EXTENDS:
+            source.fault(
+                (key,), "only a file can extend others, and it says so itself. Use an overlay: -o FILE.", key=True
+            )
+        elif key not in known and difflib.get_close_matches(key, [EXTENDS], cutoff=0.8):
+            source.fault((key,), f"unknown key {key!r}. Did you mean {EXTENDS!r}?", key=True)
 
 
 def _stop(source: Source) -> None:
     if source.faults:
-        raise _error(source.faults)
-
-
-def _error(faults: Sequence[Fault]) -> RecipeError:
-    lines = [str(fault) for fault in faults[:MAX_FAULTS]]
-    if len(faults) > MAX_FAULTS:
-        lines.append(f"... and {len(faults) - MAX_FAULTS} more")
-    return RecipeError("\n".join(lines))
+        raise failure(source)

@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from o1kit.models.config import HttpEngineConfig, ScratchModelConfig
-from o1kit.recipe.judges import TRAINED, check_asked, check_judge, check_reward, kinds_of, models
+from o1kit.recipe.judges import TRAINED, check_asked, check_judge, check_reward, kinds_of, models, placed
 from o1kit.recipe.leaks import check_measured
 from o1kit.recipe.schema import Recipe
 from o1kit.recipe.source import Path, Source
+from o1kit.reference import JUDGES, POLICIES, Reference
 from o1kit.registry import suggestion
 from o1kit.rewards.config import JudgeConfig, RewardConfig
 from o1kit.search.config import BestOfNConfig, GreedyConfig, SearchConfig, SelfRefineConfig
 from o1kit.stages.dpo.config import DpoConfig, StagePairsConfig
 from o1kit.stages.evaluate.config import OWN, EvaluateConfig
-from o1kit.stages.labels.config import SAMPLED, ConsensusLabelsConfig, JudgeLabelsConfig, LabelsConfig, TreeLabelsConfig
-from o1kit.stages.pairs.config import OutcomePairsConfig, PairsConfig, StepPairsConfig, TreePairsConfig
+from o1kit.stages.labels.config import (
+    SAMPLED,
+    ConsensusLabelsConfig,
+    JudgeLabelsConfig,
+    LabelsConfig,
+    RevisionLabelsConfig,
+    TreeLabelsConfig,
+)
+from o1kit.stages.pairs.config import (
+    OutcomePairsConfig,
+    PairsConfig,
+    RevisionPairsConfig,
+    StepPairsConfig,
+    TreePairsConfig,
+)
 from o1kit.stages.ppo.config import PpoConfig
 from o1kit.stages.prm.config import PrmConfig, StageLabelsConfig
 from o1kit.stages.rollout.config import RolloutConfig
 from o1kit.stages.sft.config import SftConfig
 from o1kit.tasks.graders.config import PythonConfig
 
-POLICIES = ("sft", "ppo", "dpo")
-JUDGES = ("prm",)
 LABELS, PAIRS = ("labels",), ("pairs",)
-
-
-class Reference(NamedTuple):
-    """One stage names another: where (within its section), which, and of what kinds it must be."""
-
-    path: Path
-    stage: str
-    kinds: tuple[str, ...]
-    others: tuple[str, ...] = ()
-    """What may be named besides a stage."""
 
 
 def references(stage: Any) -> list[Reference]:
@@ -73,7 +75,7 @@ def references(stage: Any) -> list[Reference]:
             names = [("policy", stage.policy), *(("search", name) for name in stage.search.models)]
             found = [Reference((field,), name, POLICIES, (OWN,)) for field, name in names if name != OWN]
             return found + _rewards(stage.judge, ("judge",))
-    return []
+    return list(stage.references())
 
 
 def _label_references(stage: LabelsConfig | PairsConfig) -> list[Reference]:
@@ -88,7 +90,9 @@ def _label_references(stage: LabelsConfig | PairsConfig) -> list[Reference]:
             found.append(Reference(("source", "of"), name, ("rollout",)))
         case OutcomePairsConfig(of=name):
             found.append(Reference(("source", "of"), name, ("labels", "rollout")))
-        case JudgeLabelsConfig(of=name) | StepPairsConfig(of=name):
+        case JudgeLabelsConfig(of=name) | RevisionLabelsConfig(of=name):
+            found.append(Reference(("source", "of"), name, ("labels",)))
+        case StepPairsConfig(of=name) | RevisionPairsConfig(of=name):
             found.append(Reference(("source", "of"), name, ("labels",)))
     return found
 
@@ -96,9 +100,11 @@ def _label_references(stage: LabelsConfig | PairsConfig) -> list[Reference]:
 def _rewards(config: JudgeConfig | RewardConfig | None, path: Path) -> list[Reference]:
     """The reward models and the language models that a reward names."""
     named = [(place, name, trained) for place, name, trained in models(config, path) if trained or name != OWN]
-    return [
+    found = [
         Reference(place, name, JUDGES) if t else Reference(place, name, POLICIES, (OWN,)) for place, name, t in named
     ]
+    declared = placed(config, path) if config is not None and not isinstance(config, str) else []
+    return found + [ref._replace(path=(*at, *ref.path)) for at, part in declared for ref in part.references()]
 
 
 def check(recipe: Recipe, source: Source) -> None:
@@ -177,7 +183,7 @@ def _check_stages(recipe: Recipe, source: Source) -> None:
         if stage.name == OWN:
             text = f"{OWN!r} stands for the recipe's own model, so a stage cannot have this name. Rename it."
             source.fault(("stages", i, "name"), text)
-        kinds[stage.name] = stage.kind
+        kinds[stage.name] = stage.stands_for or stage.kind
 
 
 def _check_reference(
@@ -265,6 +271,11 @@ def _check_rollout(recipe: Recipe, stage: RolloutConfig, i: int, source: Source)
         source.fault(("stages", i, "samples"), text)
 
 
+def _source_kind(stage: Any) -> str | None:
+    """The kind of a label stage's source."""
+    return stage.source.kind if isinstance(stage, LabelsConfig) else None
+
+
 def _check_labels(recipe: Recipe, stage: LabelsConfig | PairsConfig, path: Path, source: Source) -> None:
     """Labels and pairs need chains that were verified, and trees of steps with the tokens of one tokenizer."""
     if isinstance(stage, LabelsConfig) and isinstance(stage.source, SAMPLED) and stage.split not in recipe.tasks:
@@ -273,6 +284,9 @@ def _check_labels(recipe: Recipe, stage: LabelsConfig | PairsConfig, path: Path,
     other = next((s for s in recipe.stages if s.name == getattr(stage.source, "of", None)), None)
     if isinstance(other, RolloutConfig):
         _check_trees(other, stage, path, source)
+    elif isinstance(stage.source, RevisionPairsConfig) and _source_kind(other) != "revision":
+        text = "these chains are no revisions. Name a `labels` stage with `source: {kind: revision, ...}`."
+        source.fault((*path, "source", "of"), text)
     elif isinstance(stage, PairsConfig) and stage.policy is not None:
         text = "`policy` is for pairs from a rollout stage; these chains have their tokens. Leave it out."
         source.fault((*path, "policy"), text)
@@ -359,6 +373,7 @@ def _check_served(recipe: Recipe, stage: Any, i: int, source: Source) -> None:
 
 
 def _check_own_served(recipe: Recipe, path: Path, source: Source) -> None:
-    if isinstance(recipe.model, ScratchModelConfig):
-        text = "a model from scratch exists in this process only. List the stage whose folder is served"
+    if getattr(recipe.model, "source", None) is None:
+        sort = "from scratch" if isinstance(recipe.model, ScratchModelConfig) else f"of kind {recipe.model.kind}"
+        text = f"a model {sort} exists in this process only. List the stage whose folder is served"
         source.fault(path, f"{text}, or use `engine: {{kind: torch}}`.")

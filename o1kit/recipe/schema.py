@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from o1kit.config import Config
+from o1kit.kinds import Kinds
 from o1kit.models.config import EngineConfig, ModelConfig, TorchEngineConfig
+from o1kit.sharing.config import LockConfig
 from o1kit.stages.dpo.config import DpoConfig
 from o1kit.stages.evaluate.config import EvaluateConfig
 from o1kit.stages.labels.config import LabelsConfig
@@ -18,10 +20,11 @@ from o1kit.stages.rollout.config import RolloutConfig
 from o1kit.stages.sft.config import SftConfig
 from o1kit.tasks.config import SplitConfig
 from o1kit.tasks.graders.config import GradingConfig
+from o1kit.tracking.config import TrackerConfig
 
 StageSection = Annotated[
     SftConfig | LabelsConfig | PairsConfig | PrmConfig | DpoConfig | PpoConfig | RolloutConfig | EvaluateConfig,
-    Field(discriminator="kind"),
+    Kinds("stages"),
 ]
 
 
@@ -41,6 +44,8 @@ class TrackingConfig(Config):
 
     wandb: WandbConfig = WandbConfig()
     """Weights & Biases."""
+    trackers: list[TrackerConfig] = []
+    """Trackers of installed packages, each with its `kind`; see `o1kit plugins list`."""
 
 
 class Recipe(Config):
@@ -64,6 +69,16 @@ class Recipe(Config):
     """What happens, in order; a stage may refer to the ones before it."""
     tracking: TrackingConfig = TrackingConfig()
     """Where metrics go."""
+    lock: LockConfig | None = None
+    """What the run is to be repeated with; `o1kit recipe lock` writes it."""
+
+    @field_validator("o1kit", mode="before")
+    @classmethod
+    def _a_number(cls, version: Any) -> Any:
+        """`true` is equal to 1, and no version."""
+        if isinstance(version, bool | float):
+            raise ValueError("is the number of the format. Write o1kit: 1")
+        return version
 
     @field_validator("engine", mode="before")
     @classmethod

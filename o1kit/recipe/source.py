@@ -1,4 +1,4 @@
-"""YAML text as plain data, with the place of every key and value. Safe by construction: no tags, bounded, no merges.
+"""YAML text as data with the place of every key and value. Safe by construction: no objects, bounded, no merges.
 
 Numbers and words are read as YAML 1.2 does: `1e-5` is a number, `on` and `no` are words.
 """
@@ -11,16 +11,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-Path = tuple[str | int, ...]
-"""Keys and list positions from the top of a recipe."""
+from o1kit.recipe.nodes import REPLACE, UNSET, Node, Path, actual, show, walk, written
+
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "Fault", "Path", "Source", "parse", "scalar", "show"]
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
-MAX_NODES = 50_000
+MAX_NODES = 10_000
+"""A second's work; the largest recipe that is shipped has some hundreds."""
+OPTION = "--set "
+"""How the place of what the command line says begins."""
+MIN_SECRET = 4
+"""Shorter values of the environment are not looked for in messages: they would be found in all of them."""
+_PLACE = re.compile(r"(.*):([0-9]+):([0-9]+)", re.DOTALL)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
 _NOT_FINITE = {".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf, ".nan": math.nan}
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")}
 
 
@@ -31,6 +40,30 @@ class Fault:
     place: str
     path: Path
     message: str
+    suggestion: str | None = None
+    """The nearest valid key or value, where there is one."""
+
+    @property
+    def file(self) -> str | None:
+        """The file that it is in; None for what the command line says."""
+        return self._parts[0]
+
+    @property
+    def line(self) -> int | None:
+        """Its line in the file, from 1."""
+        return self._parts[1]
+
+    @property
+    def column(self) -> int | None:
+        """Its column in the line, from 1."""
+        return self._parts[2]
+
+    @property
+    def _parts(self) -> tuple[str | None, int | None, int | None]:
+        found = _PLACE.fullmatch(self.place)
+        if self.place.startswith(OPTION):
+            return None, None, None
+        return (found[1], int(found[2]), int(found[3])) if found else (self.place or None, None, None)
 
     def __str__(self) -> str:
         name = show(self.path)
@@ -43,39 +76,81 @@ class Source:
 
     name: str
     data: Any = None
+    """What is written, composed, without defaults; values from the environment stay `${env:NAME}`."""
     keys: dict[Path, str] = field(default_factory=dict)
     values: dict[Path, str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    root: Node | None = None
+    """The same as nodes."""
+    texts: dict[str, str] = field(default_factory=dict)
+    """The text of each file that was read, by the name that places begin with."""
+    _secrets: list[Node] = field(default_factory=list)
 
     def place(self, path: Path, *, key: bool = False) -> str:
+        """Where a path is written: `file:line:col` or `--set text`; empty for what is a default."""
+        first, second = (self.keys, self.values) if key else (self.values, self.keys)
+        return first.get(path) or second.get(path, "")
+
+    def nearest(self, path: Path, *, key: bool = False) -> str:
         """Where a path is written; for one that is not written, where its nearest parent is."""
-        for end in range(len(path), -1, -1):
-            for places in (self.keys, self.values) if key else (self.values, self.keys):
-                if path[:end] in places:
-                    return places[path[:end]]
-        return self.name
+        places = (self.place(path[:end], key=key) for end in range(len(path), -1, -1))
+        return next(filter(None, places), self.name)
 
-    def fault(self, path: Path, message: str, *, key: bool = False) -> None:
-        """Notes what is wrong at a path."""
-        self.faults.append(Fault(self.place(path, key=key), path, message))
+    def fault(self, path: Path, message: str, *, key: bool = False, suggestion: str | None = None) -> None:
+        """Notes what is wrong at a path, and the nearest valid key or value.
+
+        A value of the environment in the message is shown as it is written.
+        """
+        place, message = self.nearest(path, key=key), self.hide(message)
+        if place.startswith(OPTION):
+            name = place.partition("=")[0]
+            column = name.rfind(str(path[-1])) if key and path else len(name) + 1
+            message += option_caret(place, max(column, len(OPTION)) - len(OPTION))
+        self.faults.append(Fault(place, path, message, suggestion))
+
+    def hide(self, message: str) -> str:
+        """The message with `${env:NAME}` in place of what the variable holds."""
+        for node in self._secrets:
+            value = str(node.value)
+            if len(value) >= MIN_SECRET:
+                for shown in {value, repr(value)[1:-1]}:
+                    pieces = re.split(rf"(?<!\w){re.escape(shown)}(?!\w)", message)
+                    message = (node.public or "").join(pieces)
+        return message
+
+    def settle(self, root: Node) -> None:
+        """Takes over what the nodes say."""
+        self.root, self.data = root, written(root)
+        self.keys = {path: node.key for path, node in walk(root) if node.key}
+        self.values = {path: node.place for path, node in walk(root)}
+        self._secrets = [node for _, node in walk(root) if node.secret]
+
+    def actual(self, *, hidden: bool = False) -> Any:
+        """The data with the values of the environment; `hidden` makes them show themselves as they are written."""
+        return actual(self.root, hidden=hidden) if self.root is not None else self.data
 
 
-def show(path: Path) -> str:
-    """`stages[1].labels.kind`."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+def option_caret(option: str, column: int) -> str:
+    """The text of a `--set` with a mark under a column of what follows it; nothing where that would not fit."""
+    if len(option) > 200 or not option.isprintable():
+        return ""
+    return f"\n    {option}\n    {' ' * (len(OPTION) + column)}^"
 
 
-def parse(text: str, name: str) -> Source:
-    """Reads YAML; what is wrong with it is in `faults`."""
-    from ruamel.yaml import YAML
+def parse(text: str, name: str, *, operators: bool = False) -> Source:
+    """Reads YAML; what is wrong with it is in `faults`. With `operators` the tags `!unset` and `!replace` are read."""
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-    source = Source(name)
-    if len(text.encode()) > MAX_BYTES:
-        source.faults.append(Fault(name, (), f"the file is larger than {MAX_BYTES} bytes: this is not a recipe."))
+    from o1kit.recipe.bounded import composed
+
+    text = text.removeprefix("\ufeff")
+    source = Source(name, texts={name: text})
+    refused = _unreadable(text, name)
+    if refused is not None:
+        source.faults.append(refused)
         return source
     try:
-        root = YAML(typ="rt", pure=True).compose(text)
+        root = composed(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
@@ -89,8 +164,22 @@ def parse(text: str, name: str) -> Source:
     if root is None:
         source.faults.append(Fault(name, (), "the file is empty. Start from recipes/quickstart.yaml."))
         return source
-    _Reader(source, lambda mark: f"{name}:{mark.line + 1}:{mark.column + 1}").read(root)
+    reader = _Reader(source, lambda mark: f"{name}:{mark.line + 1}:{mark.column + 1}", operators)
+    source.settle(reader.read(root))
     return source
+
+
+def _unreadable(text: str, name: str) -> Fault | None:
+    """What is wrong with a text before it is looked at as YAML."""
+    if len(text.encode(errors="replace")) > MAX_BYTES:
+        return Fault(name, (), f"the file is larger than {MAX_BYTES} bytes: this is not a recipe.")
+    found = _CONTROL.search(text)
+    if found is None:
+        return None
+    line = text.count("\n", 0, found.start()) + 1
+    column = found.start() - text.rfind("\n", 0, found.start())
+    message = f"the character U+{ord(found[0]):04X} is not allowed. Remove it, or write it as an escape in quotes."
+    return Fault(f"{name}:{line}:{column}", (), message)
 
 
 def scalar(text: str) -> Any:
@@ -104,46 +193,80 @@ def scalar(text: str) -> Any:
     return _NOT_FINITE.get(text.lower(), text)
 
 
+def _whole(text: str) -> str | None:
+    """A text whose surrogates are put together to characters, as JSON writes them; None where a half is missing."""
+    if not _SURROGATE.search(text):
+        return text
+    try:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    except UnicodeDecodeError:
+        return None
+
+
 class _Reader:
     """Walks the composed nodes once; aliases count at every use, so none can blow up."""
 
-    def __init__(self, source: Source, place: Callable[[Any], str]) -> None:
-        self.source, self.place, self.count = source, place, 0
+    def __init__(self, source: Source, place: Callable[[Any], str], operators: bool) -> None:
+        self.source, self.place, self.count, self.operators = source, place, 0, operators
 
-    def read(self, root: Any) -> None:
-        self.source.data = self._node(root, ())
+    def read(self, root: Any) -> Node:
+        return self._node(root, (), "")
 
-    def _node(self, node: Any, path: Path) -> Any:
-        self.source.values[path] = self.place(node.start_mark)
+    def _node(self, node: Any, path: Path, key: str) -> Node:
+        made = Node(None, self.place(node.start_mark), key)
         self.count += 1
         if self.count > MAX_NODES or len(path) > MAX_DEPTH:
             if self.count <= MAX_NODES + 1:
-                self.source.fault(path[:4], "nested too deeply or too large. Remove anchors that refer to themselves.")
+                message = "nested too deeply or too large. Remove anchors that refer to themselves."
+                self.source.faults.append(Fault(made.place, path[:4], message))
             self.count = max(self.count, MAX_NODES + 1)
-            return None
-        if str(node.tag) not in _PLAIN_TAGS:
-            self.source.fault(path, f"the tag {node.tag} is not allowed: a recipe is plain data. Remove it.")
-            return None
+            return made
+        tag = str(node.tag)
+        if self.operators and tag in (UNSET, REPLACE):
+            made.tag = tag
+            self._operand(node, made, path)
+        elif tag not in _PLAIN_TAGS:
+            message = f"the tag {node.tag} is not allowed: a recipe is plain data. Remove it."
+            self.source.faults.append(Fault(made.place, path, message))
+            return made
         if isinstance(node.value, str):
-            return scalar(node.value) if node.style is None else node.value
-        if str(node.tag).endswith(":seq"):
-            return [self._node(item, (*path, i)) for i, item in enumerate(node.value)]
-        return self._mapping(node, path)
+            text = _whole(node.value)
+            if text is None:
+                message = "holds half of a character (a lone surrogate). Write the whole character."
+                self.source.faults.append(Fault(made.place, path, message))
+                return made
+            made.value = scalar(text) if node.style is None else text
+            made.text = text if node.style is None else None
+        elif node.id == "mapping":
+            made.value = self._mapping(node, path)
+        else:
+            made.value = [self._node(item, (*path, i), "") for i, item in enumerate(node.value)]
+        return made
 
-    def _mapping(self, node: Any, path: Path) -> dict[str, Any]:
-        data: dict[str, Any] = {}
-        first: dict[str, str] = {}
+    def _operand(self, node: Any, made: Node, path: Path) -> None:
+        """Adds a fault for a tag on what it is not for."""
+        if made.tag == UNSET and node.value:
+            message = f"`{UNSET}` stands alone: it removes what is inherited. Leave out what follows it."
+            self.source.faults.append(Fault(made.place, path, message))
+        if made.tag == REPLACE and node.id != "mapping":
+            message = f"`{REPLACE}` is for maps; lists and single values replace what is inherited in any case."
+            self.source.faults.append(Fault(made.place, path, f"{message} Remove the tag."))
+
+    def _mapping(self, node: Any, path: Path) -> dict[str, Node]:
+        data: dict[str, Node] = {}
         for key_node, value_node in node.value:
             place = self.place(key_node.start_mark)
             if not isinstance(key_node.value, str):
                 self.source.faults.append(Fault(place, path, "a key must be a word."))
                 continue
-            key = key_node.value
+            key = _whole(key_node.value)
+            if key is None:
+                message = "the key holds half of a character (a lone surrogate). Write the whole character."
+                self.source.faults.append(Fault(place, path, message))
+                continue
             if key in data:
-                message = f"the key {key!r} is already at {first[key]}. Keep one of them."
+                message = f"the key {key!r} is already at {data[key].key}. Keep one of them."
                 self.source.faults.append(Fault(place, (*path, key), message))
                 continue
-            first[key] = place
-            self.source.keys[(*path, key)] = place
-            data[key] = self._node(value_node, (*path, key))
+            data[key] = self._node(value_node, (*path, key), place)
         return data

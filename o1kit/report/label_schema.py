@@ -16,7 +16,7 @@ class Provenance(Config):
     """Where labels come from: without it, numbers of two reward models cannot be compared."""
 
     source: str
-    """What made them: `monte_carlo`, `omega`, `tree`, `judge`, `consensus`, or the format they were imported from."""
+    """What made them: `monte_carlo`, `omega`, `tree`, `judge`, `revision`, `consensus`, or an imported format."""
     policy: str = ""
     """Fingerprint of the model that wrote the chains and their completions; empty if unknown."""
     completions: Whole = 0
@@ -52,6 +52,10 @@ class LabelRecord(Config):
     """The steps as they were sampled, in tokens; empty for text from elsewhere."""
     step_logprobs: list[list[LogProb | None]] = []
     """The policy's untempered log-probability of each of these tokens, in nats; null for one that a search put in."""
+    revised: list[str] = []
+    """The steps of the chain that this one is a revision of; empty for any other."""
+    revised_ids: list[list[Whole]] = []
+    """The same in tokens, where they are known."""
     tokens: Whole = 0
     """Tokens generated for this record and for no other one, so that a file's sum is what its records cost."""
     provenance: Provenance

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from o1kit import registry
 from o1kit.engines.policy import LanguagePolicy, PromptTemplate
 from o1kit.errors import DataError
 from o1kit.functional.keys import derive
@@ -28,14 +29,17 @@ from o1kit.rewards.config import (
     SelfScoreRewardConfig,
     TrainedSection,
     ValueHeadConfig,
+    VerifierConfig,
     parts,
 )
 from o1kit.rewards.constitution import ConstitutionReward
 from o1kit.rewards.mixture import MixtureReward
+from o1kit.rewards.oracle import OracleReward
 from o1kit.rewards.pairwise import AskedPairs, HeadPairs
 from o1kit.rewards.prm import OrmReward, PrmReward, ValueHeadReward
 from o1kit.rewards.rubric import RubricReward
 from o1kit.rewards.self_score import SelfScoreReward
+from o1kit.rewards.verifier import Verifier
 
 ASKING, ANCHORS = 1, 2
 """Streams of the noise that judges draw from."""
@@ -61,42 +65,64 @@ class RewardContext:
     """The language model of a stage, or the policy itself, with a ledger of its own that charges to `score`."""
     seed: int
     """What the noise of all judges is derived from."""
+    verifier: Callable[[], Verifier]
+    """What knows the right answers of the recipe's problems."""
 
 
 def build_reward(config: str | Part | MixtureConfig, context: RewardContext) -> Any:
-    """The reward of a section, or of a stage by name; every kind but the verifier, which needs the ground truth.
+    """The reward of a section, or of a stage by name; the verifier's says that it is an oracle.
 
     Raises:
         DataError: a stage trained another kind of reward model than the section says, or its label tokens or mark are
             not single tokens of its tokenizer.
     """
-    match config:
-        case str() | TrainedSection():
-            return _trained(config, context)
-        case ConfidenceConfig():
-            return ConfidenceReward(config.top)
-        case ValueHeadConfig():
-            return ValueHeadReward(context.policy.engine)
-        case AskedSection():
-            return _asked(config, context)
-        case MixtureConfig():
-            return MixtureReward([build_reward(part, context) for part in config.of], [p.weight for p in config.of])
-    raise ValueError(f"{config.kind} is no reward that is built here")
+    if isinstance(config, str):
+        return trained(config, context)
+    return registry.lookup("rewards", config.kind)(config, context)
 
 
-def _asked(config: AskedSection, context: RewardContext) -> Any:
-    asker = Asker(context.asked(config.model), derive(context.seed, ASKING))
-    match config:
-        case SelfScoreRewardConfig():
-            return SelfScoreReward(config, asker)
-        case JudgeRewardConfig():
-            return RubricReward(config, asker)
-        case ConstitutionConfig():
-            return ConstitutionReward(config, asker)
-    raise ValueError("no such judge")
+def verifier(config: VerifierConfig, context: RewardContext) -> OracleReward:
+    """What knows the right answers."""
+    return OracleReward(context.verifier())
 
 
-def _trained(config: str | TrainedSection, context: RewardContext) -> Any:
+def confidence(config: ConfidenceConfig, context: RewardContext) -> ConfidenceReward:
+    """The policy's confidence in its tokens."""
+    return ConfidenceReward(config.top)
+
+
+def value_head(config: ValueHeadConfig, context: RewardContext) -> ValueHeadReward:
+    """The policy's own value head."""
+    return ValueHeadReward(context.policy.engine)
+
+
+def asker(config: AskedSection, context: RewardContext) -> Asker:
+    """The language model that a section asks."""
+    return Asker(context.asked(config.model), derive(context.seed, ASKING))
+
+
+def self_score(config: SelfScoreRewardConfig, context: RewardContext) -> SelfScoreReward:
+    """A language model's marks."""
+    return SelfScoreReward(config, asker(config, context))
+
+
+def rubric(config: JudgeRewardConfig, context: RewardContext) -> RubricReward:
+    """A language model's judgement by a rubric."""
+    return RubricReward(config, asker(config, context))
+
+
+def constitution(config: ConstitutionConfig, context: RewardContext) -> ConstitutionReward:
+    """A language model's judgement by principles."""
+    return ConstitutionReward(config, asker(config, context))
+
+
+def mixture(config: MixtureConfig, context: RewardContext) -> MixtureReward:
+    """Several rewards as one."""
+    return MixtureReward([build_reward(part, context) for part in config.of], [part.weight for part in config.of])
+
+
+def trained(config: str | TrainedSection, context: RewardContext) -> Any:
+    """A reward model that a stage trained, by its name or by a section; see `build_reward`."""
     name = config if isinstance(config, str) else config.model
     engine, template, reading = context.scorer(name)
     wanted = reading.kind if isinstance(config, str) else getattr(config, "kind", "")

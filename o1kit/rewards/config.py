@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from o1kit.config import Config, Count, Positive, StageName
 from o1kit.functional.prompts import with_places
+from o1kit.kinds import Kinds
+from o1kit.reference import Reference
 from o1kit.rewards.prompts import CRITIQUE, PRINCIPLE, RUBRIC
 from o1kit.search.section import TOP_TOKENS
 from o1kit.search.self_refine.config import SelfScoreConfig
@@ -22,6 +25,10 @@ class RewardSection(Config):
 
     weight: Positive = 1.0
     """Factor in a mixture: of the mean where it judges a search, of the sum where PPO pays it."""
+
+    def references(self) -> Sequence[Reference]:
+        """For rewards of plugins: the earlier stages that the section names, besides the `model` of a base class."""
+        return ()
 
 
 class TrainedSection(RewardSection):
@@ -228,36 +235,13 @@ class MixtureConfig(Config):
 
     kind: Literal["mixture"]
     """Selects this reward."""
-    of: list[Annotated[Part, Field(discriminator="kind")]] = Field(min_length=1)
+    of: list[Annotated[Part, Kinds("rewards")]] = Field(min_length=1)
     """The rewards."""
 
 
-RewardConfig = Annotated[Part | MixtureConfig, Field(discriminator="kind")]
+RewardConfig = Annotated[Part | MixtureConfig, Kinds("rewards")]
 """What PPO pays."""
-NAME = "[name]"
-"""The tag of a judge that is given by the name of a stage."""
-
-
-def _tag(judge: Any) -> Any:
-    if isinstance(judge, str):
-        return NAME
-    return judge.get("kind") if isinstance(judge, dict) else getattr(judge, "kind", None)
-
-
-JudgeConfig = Annotated[
-    Annotated[StageName, Tag(NAME)]
-    | Annotated[VerifierConfig, Tag("verifier")]
-    | Annotated[PrmRewardConfig, Tag("prm")]
-    | Annotated[OrmRewardConfig, Tag("orm")]
-    | Annotated[PairwiseRewardConfig, Tag("pairwise")]
-    | Annotated[ConfidenceConfig, Tag("confidence")]
-    | Annotated[ValueHeadConfig, Tag("value_head")]
-    | Annotated[SelfScoreRewardConfig, Tag("self_score")]
-    | Annotated[JudgeRewardConfig, Tag("judge")]
-    | Annotated[ConstitutionConfig, Tag("constitution")]
-    | Annotated[MixtureConfig, Tag("mixture")],
-    Discriminator(_tag),
-]
+JudgeConfig = Annotated[StageName | Part | MixtureConfig, Kinds("rewards")]
 """What judges steps inside searches: the name of a `prm` stage, or a section."""
 
 

@@ -24,6 +24,11 @@ class MixtureReward(RewardBase):
         self.parts, self.weights = tuple(parts), tuple(weights)
         self.level = level or ("step" if any(part.level == "step" for part in parts) else "outcome")
 
+    @property
+    def oracle(self) -> bool:
+        """True when one of the parts knows the ground truth."""
+        return any(getattr(part, "oracle", False) for part in self.parts)
+
     def of(self, parts: Sequence[Any]) -> MixtureReward:
         """The same mixture with something put around its parts."""
         return MixtureReward(parts, self.weights, self.level)

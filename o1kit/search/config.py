@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
-
 from o1kit.config import Count
+from o1kit.kinds import Kinds
 from o1kit.search.best_of_n.config import BestOfNConfig
 from o1kit.search.cfr.config import CfrConfig
 from o1kit.search.mcts.config import MctsConfig
@@ -96,5 +95,5 @@ class BeamConfig(JudgedConfig):
 
 SearchConfig = Annotated[
     GreedyConfig | SampleConfig | BestOfNConfig | BeamConfig | MctsConfig | SelfRefineConfig | CfrConfig,
-    Field(discriminator="kind"),
+    Kinds("searches"),
 ]

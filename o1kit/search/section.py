@@ -83,7 +83,7 @@ class SearchSection(Config):
     @property
     def title(self) -> str:
         """What the search is called in tables: its kind, its budget, what it decides by."""
-        raise NotImplementedError
+        return titled(getattr(self, "kind", "search"), differences(self))
 
     @property
     def bound(self) -> str | None:

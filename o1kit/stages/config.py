@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from o1kit.config import Config, Count, NonNegative, Positive, Probability, StageName
 from o1kit.models.config import LoraConfig
+from o1kit.reference import Reference
 
 
 class StageConfig(Config):
@@ -15,6 +17,12 @@ class StageConfig(Config):
 
     name: StageName
     """Name of the stage: its folder, and how other stages refer to it."""
+    stands_for: ClassVar[str] = ""
+    """For stages of plugins: the built-in kind whose place its result can take, for example `sft` for a policy."""
+
+    def references(self) -> Sequence[Reference]:
+        """For stages of plugins: the earlier stages that the section names. Their artifacts are what `build` gets."""
+        return ()
 
 
 class OptimizerConfig(Config):

@@ -22,6 +22,7 @@ from o1kit.protocols import Decoding, StageInputs
 from o1kit.rewards.build import RewardContext, Scorer, alternatives_of, build_reward
 from o1kit.rewards.build import decodings as judge_decodings
 from o1kit.rewards.config import JudgeConfig
+from o1kit.rewards.verifier import verifier_of
 from o1kit.search.config import SearchConfig
 from o1kit.stages.evaluate.config import OWN
 from o1kit.stages.searching import build_engine, build_policy, build_served
@@ -95,7 +96,13 @@ class Models:
 
     def context(self, policy: LanguagePolicy, name: str) -> RewardContext:
         """Where the rewards of a policy's chains get their models from: each has an engine of its own."""
-        return RewardContext(policy, self.scorer, lambda other: self.asked(other, name), self.inputs.seed)
+        return RewardContext(
+            policy,
+            self.scorer,
+            lambda other: self.asked(other, name),
+            self.inputs.seed,
+            lambda: verifier_of(self.suite, policy.answer),
+        )
 
     def adopt(self, name: str, model: LanguageModel, template: PromptTemplate) -> None:
         """Takes a model as it is, and where it is, as that of a stage."""

@@ -7,14 +7,16 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from o1kit import registry
 from o1kit.artifacts import CHECKPOINTS
+from o1kit.config import public
 from o1kit.engines.http import HttpEngine, Vocabulary
 from o1kit.engines.policy import LanguagePolicy, PromptTemplate
 from o1kit.engines.torch import TorchEngine
 from o1kit.models.config import HttpEngineConfig, TorchEngineConfig
 from o1kit.models.language_model import LanguageModel
 from o1kit.models.reading import read_reading
-from o1kit.protocols import StageInputs
+from o1kit.protocols import Engine, StageInputs
 from o1kit.report.tree import Origin
 from o1kit.rewards.verifier import Verifier, verifier_of
 from o1kit.search.config import SearchConfig
@@ -28,8 +30,14 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-def build_engine(model: LanguageModel, template: PromptTemplate, config: TorchEngineConfig) -> TorchEngine:
-    """An engine in this process over a model."""
+def build_engine(model: LanguageModel, template: PromptTemplate, config: TorchEngineConfig) -> Engine:
+    """The engine of a section, in this process, over a model."""
+    engine: Engine = registry.lookup("engines", config.kind)(config, model, template)
+    return engine
+
+
+def torch_engine(config: TorchEngineConfig, model: LanguageModel, template: PromptTemplate) -> TorchEngine:
+    """The built-in engine in this process."""
     return TorchEngine(model, template.eos_id, config.max_batch, config.memory_mb, template.decode)
 
 
@@ -86,7 +94,7 @@ def label(config: SearchConfig, judge: str = NAME) -> str:
 
 def origin_of(inputs: StageInputs, config: SearchConfig, policy: str, split: str, version: int | None) -> Origin:
     """What the trees of one search have in common."""
-    section = config.model_dump(mode="json")
+    section = public(config)
     kind = judge_name(inputs)
     judge = kind if config.judge == "judge" else config.judge or ""
     return Origin(inputs.fingerprint, policy, split, inputs.seed, label(config, kind), section, judge, version)

@@ -7,7 +7,7 @@ from typing import Any
 from o1kit import registry
 from o1kit.engines.policy import PromptTemplate
 from o1kit.errors import DataError
-from o1kit.models.config import ScratchModelConfig
+from o1kit.models.config import HfModelConfig, ScratchModelConfig
 from o1kit.models.language_model import LanguageModel
 from o1kit.models.load import add_lora, build_scratch, load_directory, load_hf, load_tokenizer
 from o1kit.models.tokenizer import build_char_tokenizer
@@ -30,15 +30,24 @@ def starting_model(inputs: StageInputs, policy: str | None, suite: Suite) -> tup
     """The model of an earlier stage, or the recipe's own, with its tokenizer."""
     if policy is not None:
         model, tokenizer = load_directory(inputs.artifacts[policy].directory)
-    elif isinstance(inputs.recipe.model, ScratchModelConfig):
-        tokenizer = _scratch_tokenizer(inputs, suite)
-        model = build_scratch(inputs.recipe.model, tokenizer, inputs.seed)
     else:
-        model, tokenizer = load_hf(inputs.recipe.model)
+        section = inputs.recipe.model
+        model, tokenizer = registry.lookup("models", section.kind)(section, inputs, suite)
     template = PromptTemplate(tokenizer, suite.grading.answer_rule)
     if policy is None:
         check_prompts(suite, template, model.context_length)
     return model, template
+
+
+def scratch_model(config: ScratchModelConfig, inputs: StageInputs, suite: Suite) -> tuple[LanguageModel, Any]:
+    """A model with random weights, and a tokenizer built from the training problems."""
+    tokenizer = _scratch_tokenizer(inputs, suite)
+    return build_scratch(config, tokenizer, inputs.seed), tokenizer
+
+
+def hf_model(config: HfModelConfig, inputs: StageInputs, suite: Suite) -> tuple[LanguageModel, Any]:
+    """A local or downloaded model and its tokenizer."""
+    return load_hf(config)
 
 
 def served_template(inputs: StageInputs, policy: str | None, suite: Suite) -> tuple[PromptTemplate, int]:
@@ -51,6 +60,16 @@ def served_template(inputs: StageInputs, policy: str | None, suite: Suite) -> tu
     if policy is None:
         check_prompts(suite, template, found.context_length)
     return template, found.context_length
+
+
+def recipe_template(inputs: StageInputs, suite: Suite) -> tuple[PromptTemplate, int]:
+    """Tokenizer and context of the recipe's model, which all its stages share; no weights are made or read."""
+    if not isinstance(inputs.recipe.model, ScratchModelConfig):
+        return served_template(inputs, None, suite)
+    template = PromptTemplate(_scratch_tokenizer(inputs, suite), suite.grading.answer_rule)
+    context: int = inputs.recipe.model.context_length
+    check_prompts(suite, template, context)
+    return template, context
 
 
 def check_prompts(suite: Suite, template: PromptTemplate, context: int) -> None:

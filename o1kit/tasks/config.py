@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from o1kit.config import Config, Count, Positive
+from o1kit.config import Config, Count, FilePath, Positive
+from o1kit.kinds import Kinds
 from o1kit.tasks.graders.config import ExactConfig, GraderConfig
 
 
@@ -23,7 +24,16 @@ Pattern = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_va
 """A regular expression."""
 
 
-class ReasoningGymConfig(Config):
+class SourceSection(Config):
+    """What all sources of problems have in common."""
+
+    match: Pattern | None = None
+    """Keep only the problems whose text this regular expression finds something in."""
+    weight: Positive = 1.0
+    """Share of the split drawn from this source, relative to the others."""
+
+
+class ReasoningGymConfig(SourceSection):
     """Problems made by one of reasoning_gym's generators, judged by its own scorer."""
 
     kind: Literal["reasoning_gym"]
@@ -34,18 +44,14 @@ class ReasoningGymConfig(Config):
     """Options of that generator, checked against its own configuration when the recipe is compiled."""
     teacher: str | None = None
     """Program that writes the chains of thought; by default the one registered under the generator's name."""
-    match: Pattern | None = None
-    """Keep only the problems whose text this regular expression finds something in."""
-    weight: Positive = 1.0
-    """Share of the split drawn from this source, relative to the others."""
 
 
-class JsonlConfig(Config):
+class JsonlConfig(SourceSection):
     """Problems read from a JSON-lines file, judged by a grader of your choice."""
 
     kind: Literal["jsonl"]
     """Selects this source."""
-    path: str
+    path: FilePath
     """File to read, relative to the recipe."""
     question_field: str = "question"
     """Key that holds the problem's text."""
@@ -55,13 +61,9 @@ class JsonlConfig(Config):
     """Key that holds a chain of thought to learn from; steps are its lines."""
     grader: GraderConfig = ExactConfig(kind="exact")
     """What decides whether an answer is right."""
-    match: Pattern | None = None
-    """Keep only the problems whose text this regular expression finds something in."""
-    weight: Positive = 1.0
-    """Share of the split drawn from this source, relative to the others."""
 
 
-SourceConfig = Annotated[ReasoningGymConfig | JsonlConfig, Field(discriminator="kind")]
+SourceConfig = Annotated[ReasoningGymConfig | JsonlConfig, Kinds("tasks")]
 
 
 class SplitConfig(Config):

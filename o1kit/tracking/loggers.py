@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 
-from o1kit.errors import EnvironmentFailure
+from o1kit import registry
+from o1kit.errors import EnvironmentFailure, O1kitError
+from o1kit.protocols import TrackerContext
+from o1kit.tracking.config import TrackerSection
 from o1kit.tracking.jsonl import JsonlFile
 
 
@@ -37,6 +40,28 @@ class JsonlLogger(Logger):
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Nothing: a stage's settings are in its config.json."""
+
+
+def trackers(sections: Sequence[TrackerSection], context: TrackerContext) -> list[Logger]:
+    """The loggers of installed trackers, for one stage. Lightning's Trainer closes them.
+
+    Raises:
+        EnvironmentFailure: one cannot start, or is no Lightning logger.
+    """
+    made = []
+    for section in sections:
+        name = f"the tracker {section.kind!r} of {registry.origin('trackers', section.kind)}"
+        factory = registry.lookup("trackers", section.kind)
+        try:
+            logger = factory(section, context)
+        except O1kitError:
+            raise
+        except Exception as error:  # another package's code, and whatever it talks to: anything can happen
+            raise EnvironmentFailure(f"{name} cannot start: {type(error).__name__}: {error}") from error
+        if not isinstance(logger, Logger):
+            raise EnvironmentFailure(f"{name} made a {type(logger).__name__}, which is no Lightning logger.")
+        made.append(logger)
+    return made
 
 
 def wandb_logger(

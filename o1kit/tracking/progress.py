@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
@@ -21,6 +21,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as RichBars
+
+from o1kit.functional.secrets import hide
 
 LINE_EVERY_S = 10.0
 """Seconds between the plain lines of one loop."""
@@ -36,11 +38,13 @@ class Display:
         self.plain = plain or not self.console.is_terminal
         self.stage = ""
         self.depth = 0
+        self.watcher: Callable[[Progress], None] | None = None
+        """Is told of every movement of every loop."""
         self._bars: RichBars | None = None
 
     def say(self, text: str) -> None:
         """Prints one message, above the bars if there are any."""
-        self.console.print(text, markup=False)
+        self.console.print(hide(text), markup=False)
         self.console.file.flush()
 
     def open_bar(self, label: str, total: float | None) -> TaskID:
@@ -106,17 +110,20 @@ class Progress:
     def __init__(self, label: str, total: float | None = None, *, done: float = 0) -> None:
         self.label, self.total, self.done = label, total, done
         self._first = done
-        self._fields: dict[str, float | str] = {}
+        self.fields: dict[str, float | str] = {}
+        self.nested = False
+        """True for a loop inside another one."""
         self._display = current()
         self._start = self._shown = time.monotonic()
         self._bar: TaskID | None = None
 
     def __enter__(self) -> Progress:
         self._start = self._shown = time.monotonic()
-        self._nested = self._display.depth > 0
+        self.nested = self._display.depth > 0
         self._display.depth += 1
         if not self._display.plain:
             self._bar = self._display.open_bar(self._heading(), self.total)
+        self._tell()
         return self
 
     def __exit__(
@@ -126,7 +133,7 @@ class Progress:
         if self._bar is not None:
             self._display.close_bar(self._bar)
         # Short loops inside longer ones would only flood the log.
-        if kind is None and (not self._nested or self._elapsed() >= LINE_EVERY_S):
+        if kind is None and (not self.nested or self._elapsed() >= LINE_EVERY_S):
             self._display.say(f"{self._heading()} {self._count()}{self._values()}  {duration(self._elapsed())}")
 
     def advance(self, n: float = 1, /, **fields: float | str) -> None:
@@ -136,7 +143,8 @@ class Progress:
     def update(self, done: float, /, **fields: float | str) -> None:
         """Sets the count of finished units; the fields are shown beside it."""
         self.done = done
-        self._fields.update(fields)
+        self.fields.update(fields)
+        self._tell()
         now = time.monotonic()
         if now - self._shown < (LINE_EVERY_S if self._display.plain else BAR_EVERY_S):
             return
@@ -146,6 +154,20 @@ class Progress:
         else:
             self._display.say(f"{self._heading()} {self._count()}{self._values()}  {self._pace()}")
 
+    @property
+    def rate(self) -> float:
+        """Units a second so far."""
+        return (self.done - self._first) / max(self._elapsed(), 1e-9)
+
+    @property
+    def text(self) -> str:
+        """Label and count: `problem 12/64`."""
+        return f"{self.label} {self._count()}"
+
+    def _tell(self) -> None:
+        if self._display.watcher is not None:
+            self._display.watcher(self)
+
     def _heading(self) -> str:
         return f"{self._display.stage}  {self.label}" if self._display.stage else self.label
 
@@ -153,13 +175,13 @@ class Progress:
         return f"{self.done:g}/{self.total:g}" if self.total is not None else f"{self.done:g}"
 
     def _values(self) -> str:
-        return "".join(f"  {name} {format_value(value)}" for name, value in self._fields.items())
+        return "".join(f"  {name} {format_value(value)}" for name, value in self.fields.items())
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._start
 
     def _pace(self) -> str:
-        rate = (self.done - self._first) / max(self._elapsed(), 1e-9)
+        rate = self.rate
         text = f"{rate:.3g} it/s"
         if self.total is None or rate <= 0:
             return text

@@ -37,7 +37,9 @@ def tabular(game: pyspiel.Game, strategy: dict[Hashable, list[float]]) -> Tabula
     return policy
 
 
-@pytest.mark.parametrize(("name", "iterations"), [("kuhn_poker", 60), ("leduc_poker", 4)])
+@pytest.mark.parametrize(
+    ("name", "iterations"), [("kuhn_poker", 60), pytest.param("leduc_poker", 4, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("rule", RULES)
 def test_every_iteration_is_as_exploitable_as_openspiels(rule: Rule, name: str, iterations: int) -> None:
     game = pyspiel.load_game(name)

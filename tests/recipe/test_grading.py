@@ -26,7 +26,6 @@ def with_grader(grader: str, grading: str = "") -> str:
         ("{kind: math}", "answer_rule: final, num_workers: 4, max_failures: 0.1"),
         ("{kind: python, runs_model_code: true, stdin_field: input}", "answer_rule: code"),
         ("{kind: python, runs_model_code: true, timeout_s: 7.0}", "answer_rule: whole, timeout_s: 8.0"),
-        ("{kind: plugin, name: mine, options: {a: 1}}", ""),
     ],
 )
 def test_graders_that_fit(grader: str, grading: str) -> None:
@@ -38,7 +37,7 @@ def test_graders_that_fit(grader: str, grading: str) -> None:
     ("grader", "grading", "words"),
     [
         ("{kind: maths}", "", "unknown kind 'maths'. Did you mean 'math'?"),
-        ("{}", "", "needs a `kind`. Choose one of: exact, numeric, math, python, plugin"),
+        ("{}", "", "needs a `kind`. Choose one of: exact, numeric, math, python"),
         ("{kind: python}", "answer_rule: code", "grader.runs_model_code: is required"),
         ("{kind: python, runs_model_code: false}", "answer_rule: code", "runs_model_code"),
         ("{kind: python, runs_model_code: true}", "", "a program is not found by `grading.answer_rule: stated`"),

@@ -45,6 +45,7 @@ ALL = [
     "{kind: orm, model: other}",
     "{kind: pairwise, model: other, anchors: 2}",
     "{kind: confidence, top: 3}",
+    "{kind: verifier}",
     "{kind: self_score, model: sft, samples: 3, suppress_above: 90.0}",
     "{kind: judge, model: model, rubric: 'Is {chain} right for {problem}?'}",
     "{kind: judge, reply: {kind: number, low: 1.0, high: 5.0}, level: step}",
@@ -66,8 +67,6 @@ def test_every_kind_judges_and_pays(section: str) -> None:
 @pytest.mark.parametrize(
     ("judge", "search", "place", "words"),
     [
-        ("{kind: verifier}", None, "judge", "the verifier knows the answer: what it judged would be no result"),
-        ("{kind: mixture, of: [{kind: confidence}, {kind: verifier}]}", None, "judge.of[1]", "knows the answer"),
         ("{kind: value_head}", None, "judge", "only ppo stages have a value head, and 'sft' is of kind sft"),
         ("{kind: confidence, weight: 2.0}", None, "judge.weight", "counts among several rewards only. Leave it out"),
         ("{kind: constitution, principles: [x], pays: penalty}", None, "judge.pays", "a search needs a score"),

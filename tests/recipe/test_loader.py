@@ -200,7 +200,7 @@ def test_faults(old: str, new: str, line: int, words: str) -> None:
 
 def test_all_faults_come_at_once() -> None:
     text = GOOD.replace("steps: 5", "stepz: 5").replace("chains: 2", "chain: 2").replace("alpha: 0.6", "alpha: -1")
-    assert len(fails(text).splitlines()) == 3
+    assert len([line for line in fails(text).splitlines() if line.startswith("r.yaml:")]) == 3
 
 
 @pytest.mark.parametrize(
@@ -278,8 +278,10 @@ def test_every_shipped_recipe_loads_and_compiles(path: Path) -> None:
 
     plan = compile_recipe(load_recipe(path))
     assert plan.stages
-    header = path.read_text().splitlines()[0]
-    assert header.startswith("# What:"), "a recipe starts with what it is, its hardware, its command and its metric"
+    header = path.read_text().splitlines()[:2]  # the schema for editors comes first
+    assert any(line.startswith("# What:") for line in header), (
+        "a recipe starts with what it is, its hardware, its command and its metric"
+    )
 
 
 def test_every_field_is_documented_once() -> None:

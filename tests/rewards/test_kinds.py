@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ from o1kit.rewards.chains import Chains, same_tokens
 from o1kit.rewards.config import RewardConfig
 from o1kit.rewards.pairwise import HeadPairs
 from o1kit.rewards.prm import OrmReward, PrmReward
-from o1kit.types import Action, Completion, State, Usage
+from o1kit.types import Action, Completion, Score, State, Usage
 from tests.tiny import PHRASES, engine_of, policy_of, problem, tiny
 
 MODEL, TEMPLATE = tiny(context=900, head=True)
@@ -65,6 +65,14 @@ def section(data: Any) -> Any:
     return data if isinstance(data, str) else TypeAdapter(RewardConfig).validate_python(data)
 
 
+class RightAnswer:
+    """A verifier of `So the answer is 2`, which it is asked for finished chains only."""
+
+    async def score(self, state: State) -> Score:
+        assert state.terminal
+        return Score(float(state.text.endswith("2")), "verifier", oracle=True)
+
+
 def context(max_batch: int = 64) -> RewardContext:
     policy = policy_of(MODEL, TEMPLATE, max_batch=max_batch)
 
@@ -78,7 +86,7 @@ def context(max_batch: int = 64) -> RewardContext:
         model = MODEL if name is None else JUDGE
         return LanguagePolicy(engine_of(model, TEMPLATE, max_batch=max_batch), TEMPLATE, 24, judges=True)
 
-    return RewardContext(policy, scorer, asked, seed=5)
+    return RewardContext(policy, scorer, asked, 5, lambda: cast(Any, RightAnswer()))
 
 
 def made(kind: str, **options: Any) -> Any:
@@ -282,3 +290,16 @@ def test_anchors_are_the_same_for_every_chain_and_sampled_once() -> None:
     assert found[0] == pytest.approx(mean, abs=1e-4)
     again.refresh()
     assert not again._anchors, "another policy has other anchors"
+
+
+def test_the_verifier_judges_ends_and_says_so() -> None:
+    """So does a mixture that holds it."""
+    judge = build_reward(section({"kind": "verifier"}), context())
+    right = sampled(*STEPS)
+    chains = (right, sampled("So the answer is 7"), sampled("Hm ok\n", finish="step"))
+    found = [asyncio.run(judge.score(chain)) for chain in chains]
+    assert [(score.value, score.oracle) for score in found] == [(1.0, True), (0.0, True), (0.5, True)]
+    assert asyncio.run(judge.step_scores(right)) == (1.0, 1.0, 1.0), "a chain as a whole"
+    mixed = build_reward(section({"kind": "mixture", "of": [{"kind": "confidence"}, {"kind": "verifier"}]}), context())
+    plain = build_reward(section({"kind": "mixture", "of": [{"kind": "confidence"}]}), context())
+    assert (judge.oracle, mixed.oracle, plain.oracle) == (True, True, False)

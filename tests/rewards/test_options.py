@@ -68,7 +68,7 @@ def where(real: bool) -> RewardContext:
     if real:
         return context()
     asked: Any = Whims
-    return RewardContext(WHERE.policy, WHERE.scorer, asked, seed=5)
+    return RewardContext(WHERE.policy, WHERE.scorer, asked, 5, WHERE.verifier)
 
 
 def worth(data: Any, real: bool = False) -> list[Any]:

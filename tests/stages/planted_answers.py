@@ -141,13 +141,25 @@ class Evaluated:
         return row.accuracy
 
 
-def evaluate(folder: Path, patch: pytest.MonkeyPatch, judge: PlantedJudge | None = None, **section: Any) -> Evaluated:
-    """The stage as the runner runs it, with planted models; writes to `folder/evaluate` and `folder/recipe.json`."""
+def evaluate(folder: Path, patch: pytest.MonkeyPatch, judge: Any = None, **section: Any) -> Evaluated:
+    """The stage as the runner runs it, with planted models; writes to `folder/evaluate` and `folder/recipe.json`.
+
+    A judge given as a section is the real one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     write_problems(folder)
     policies = {"sft": PlantedPolicy(), "ppo": PlantedPolicy(1.3)}
+    if isinstance(judge, dict):
+        section["judge"] = judge
     patch.setattr(Models, "policy", lambda self, name: policies[name])
-    patch.setattr(Models, "judge", lambda self, config, policy, name: (judge or PlantedJudge()) if config else None)
+    real = Models.judge
+
+    def judged(self: Models, config: Any, policy: Any, name: str) -> Any:
+        if isinstance(judge, dict):
+            return real(self, config, policy, name)
+        return (judge or PlantedJudge()) if config else None
+
+    patch.setattr(Models, "judge", judged)
     patch.setattr("o1kit.rewards.verifier.ScoringPool", shared_pool)
     recipe = recipe_of(**section)
     (folder / "recipe.json").write_text(recipe.model_dump_json())

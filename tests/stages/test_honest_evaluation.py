@@ -240,6 +240,14 @@ class Peeking:
         return independent([states[marks.index(max(marks))]], root, policy)
 
 
+def test_a_verifier_that_judges_is_an_oracle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Choosing by it is right as often as any sample is, and every row that it judged says `oracle`."""
+    found = evaluate(tmp_path, monkeypatch, {"kind": "verifier"}, searches=[SAMPLE, MAJORITY, BEST])
+    rows = {row.search: row.oracle for row in found.results.rows if row.split == "heldout"}
+    assert rows.pop("rm@4 by verifier oracle") and rows == {"pass@1": False, "pass@4": True, "majority@4": False}
+    assert found.accuracy("rm@4 by verifier oracle") == found.accuracy("pass@4") > found.accuracy("majority@4")
+
+
 def test_a_search_that_looks_at_the_answers_is_called_oracle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(registry.BUILTIN["searches"], "greedy", f"{__name__}:Peeking")
     monkeypatch.setattr(GreedyConfig, "oracle", True)

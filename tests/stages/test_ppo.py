@@ -52,7 +52,10 @@ def first_batch(data: PpoData) -> Batch:
     return batch
 
 
-@pytest.mark.parametrize("search", [{"kind": "sample", "num_samples": 3}, BEAM, BEST, None])
+@pytest.mark.parametrize(
+    "search",
+    [None, BEAM, *(pytest.param(s, marks=pytest.mark.slow) for s in ({"kind": "sample", "num_samples": 3}, BEST))],
+)
 @pytest.mark.parametrize("replay", [{"kind": "prioritized"}, {"kind": "on_policy"}])
 def test_ratio_is_one_before_the_first_update(search: Any, replay: Any, start: dict[str, Path], tmp_path: Path) -> None:
     changes = {"replay": replay} | ({"search": search} if search else {})
@@ -154,6 +157,7 @@ def test_time_limit_ends_the_stage(start: dict[str, Path], tmp_path: Path) -> No
     assert data.iteration < 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replay", [{"kind": "prioritized"}, {"kind": "on_policy"}], ids=["prioritized", "on_policy"])
 def test_a_planted_reward_is_learned(replay: Any, tmp_path: Path) -> None:
     """A policy that says yes and no equally often learns to say what the verifier accepts."""

@@ -92,7 +92,7 @@ def test_prm_is_trained_and_read_at_the_same_position() -> None:
         assert all(token in template.step_ids for token in ends[:-1])
 
 
-@pytest.mark.parametrize("name", ["sft", "prm", "ppo"])
+@pytest.mark.parametrize("name", ["sft", *(pytest.param(name, marks=pytest.mark.slow) for name in ("prm", "ppo"))])
 def test_lora_trains_adapters_and_exports_merged_weights(name: str, tmp_path: Path) -> None:
     import lightning as L
 

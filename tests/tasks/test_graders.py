@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.graders import FILES, HOSTILE, changed, fill, forms, given, grader, jobs, right_answers
 from o1kit import registry
-from o1kit.errors import DataError, EnvironmentFailure, RecipeError
+from o1kit.errors import DataError, EnvironmentFailure
 from o1kit.rewards.pool import ScoringPool
 from o1kit.tasks.graders.grader import WORKER, label
 from o1kit.types import GroundTruth
@@ -99,26 +99,6 @@ def test_versions_say_all_that_verdicts_depend_on() -> None:
     assert label(grader("math")).startswith("math 1 (math-verify 0.")
     assert label(grader("numeric", relative=0.01)) == "numeric 1 (absolute 1e-06, relative 0.01)"
     assert "512 MB" in label(grader("python", runs_model_code=True, memory_mb=512))
-
-
-class Shouting:
-    """A grader of another package."""
-
-    name, version = "shouting", "3"
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options
-
-    def score(self, truth: GroundTruth, answer: str | None) -> float:
-        return float(answer == truth.answer.upper() * self.options["times"])
-
-
-def test_packages_add_graders(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "BUILTIN", registry.BUILTIN | {"graders": {"shout": f"{__name__}:Shouting"}})
-    judge = grader("plugin", name="shout", options={"times": 2})
-    assert (label(judge), judge.score(GroundTruth("p", "ab"), "ABAB")) == ("shouting 3", 1.0)
-    with pytest.raises(RecipeError, match=r"unknown graders kind 'shuot'.* Did you mean 'shout'"):
-        grader("plugin", name="shuot")
 
 
 def test_what_is_missing_is_said_before_a_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from o1kit.config import Config, Count, NonNegative, Positive, StageName
+from o1kit.config import Config, Count, FilePath, NonNegative, Positive, StageName
 from o1kit.stages.config import TrainingStageConfig
 
 
@@ -24,7 +24,7 @@ class FilePairsConfig(Config):
 
     kind: Literal["file"]
     """Selects this source of pairs."""
-    path: Annotated[str, Field(min_length=1)]
+    path: Annotated[FilePath, Field(min_length=1)]
     """The file; a relative path starts from the recipe's folder."""
 
 

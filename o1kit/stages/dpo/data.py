@@ -105,7 +105,9 @@ class DpoData(L.LightningDataModule):
         """
         if self.train_rows:
             return
-        pairs = [p for p in (self._pair(record) for record in read_pairs(self.path)) if p is not None]
+        context = self.reference.context_length
+        made = (encode_pair(self.template, record, context, self.counts) for record in read_pairs(self.path))
+        pairs = [pair for pair in made if pair is not None]
         held = held_out([pair.problem for pair in pairs], HELD_OUT)
         self.counts.pairs = len(pairs)
         self.counts.shared_tokens = sum(pair.shared for pair in pairs)
@@ -132,18 +134,6 @@ class DpoData(L.LightningDataModule):
         """Goes on at the saved batch."""
         self._start = int(state_dict["batch"])
 
-    def _pair(self, record: PairRecord) -> Pair | None:
-        """A record in tokens, cut at the model's context; None if nothing in it is to be learned."""
-        better, other = spell_pair(self.template, record)
-        room = self.reference.context_length - len(better.prompt_ids)
-        chosen, rejected = (tuple(chain.chain_ids[: max(room, 0)]) for chain in (better, other))
-        self.counts.cut += sum(len(chain.chain_ids) > max(room, 0) for chain in (better, other))
-        shared = shared_prefix(chosen, rejected)
-        if shared >= min(len(chosen), len(rejected)):
-            self.counts.equal += 1
-            return None
-        return Pair(record.problem, better.prompt_ids, chosen, rejected, shared)
-
     @torch.inference_mode()
     def _reference(self, pairs: Sequence[Pair]) -> list[tuple[float, float]]:
         """The reference's log-probabilities of the counted tokens of both chains of each pair."""
@@ -164,6 +154,23 @@ class DpoData(L.LightningDataModule):
                 progress.advance(len(part))
         write_json(self.cache, found)
         return found
+
+
+def encode_pair(template: PromptTemplate, record: PairRecord, context: int, counts: Counts) -> Pair | None:
+    """A record in tokens, cut at the model's context; None if nothing in it is to be learned.
+
+    Raises:
+        DataError: its recorded tokens are another tokenizer's.
+    """
+    better, other = spell_pair(template, record)
+    room = max(context - len(better.prompt_ids), 0)
+    chosen, rejected = (tuple(chain.chain_ids[:room]) for chain in (better, other))
+    counts.cut += sum(len(chain.chain_ids) > room for chain in (better, other))
+    shared = shared_prefix(chosen, rejected)
+    if shared >= min(len(chosen), len(rejected)):
+        counts.equal += 1
+        return None
+    return Pair(record.problem, better.prompt_ids, chosen, rejected, shared)
 
 
 def collate(rows: Sequence[Row], masks_prefix: bool) -> Batch:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from o1kit.config import Config, Count, Probability, StageName
+from o1kit.config import Beside, Config, Count, Probability, StageName
 from o1kit.rewards.config import JudgeConfig
 from o1kit.search.config import SearchConfig
 from o1kit.stages.config import StageConfig
@@ -56,7 +56,7 @@ class EvaluateConfig(StageConfig):
     """
     judge: JudgeConfig | None = None
     """What judges steps, for searches that need it: the name of a `prm` stage, or a section."""
-    judge_folder: str | None = None
+    judge_folder: Annotated[str | None, Beside()] = None
     """In place of `judge`: folder of a reward model, as a stage writes it; relative to the recipe."""
     searches: list[SearchConfig] = Field(min_length=1)
     """Searches to run with each policy. Searches that draw the same samples share them."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from o1kit.config import Config, Count, NonNegative, Positive, Probability, StageName
+from o1kit.config import Config, Count, FilePath, NonNegative, Positive, Probability, StageName
 from o1kit.functional.prompts import with_places
 from o1kit.protocols import Decoding
 from o1kit.stages.config import StageConfig
@@ -22,6 +22,23 @@ A solution, so far:
 The next step:
 {step}
 Is this step correct? Answer Yes or No:"""
+CRITIQUE = """Problem:
+{problem}
+
+A solution to it:
+{chain}
+
+The solution should keep to this principle: {principle}
+Say in a few words where it does and where it does not."""
+REVISION = """Problem:
+{problem}
+
+A solution to it:
+{chain}
+
+It should keep to this principle: {principle}
+{critique}
+Write the solution anew, so that it does."""
 CAN_HAVE_MARKS = {"math_shepherd", "openr"}
 
 
@@ -135,6 +152,36 @@ class JudgeLabelsConfig(Config):
         return Decoding(greedy=True, alternatives=self.alternatives)
 
 
+class RevisionLabelsConfig(Config):
+    """Chains criticised by a principle and written anew by the policy (Constitutional AI, arXiv 2212.08073).
+
+    A record is the revised chain, with the verifier's verdict at its end, and holds the chain it is a revision of:
+    `pairs` with `source: {kind: revisions}` prefers the one to the other. Chains that do not change are left out.
+    """
+
+    kind: Literal["revision"]
+    """Selects this source of labels."""
+    of: StageName
+    """The `labels` stage whose chains are revised."""
+    principles: list[Annotated[str, Field(min_length=1)]] = Field(min_length=1)
+    """What chains should keep to, each a sentence; each round draws one."""
+    critique_prompt: Annotated[str, AfterValidator(with_places("problem", "chain", "principle"))] = CRITIQUE
+    """Asks for the critique, with {problem}, {chain} and {principle}."""
+    critique_tokens: Count = 128
+    """Longest critique, in tokens."""
+    revision_prompt: Annotated[str, AfterValidator(with_places("problem", "chain", "principle", "critique"))] = REVISION
+    """Asks for the chain anew, with {problem}, {chain}, {principle} and {critique}."""
+    rounds: Count = 1
+    """How often a chain is criticised and revised."""
+    temperature: Positive = 1.0
+    """Divides the logits while sampling."""
+
+    @property
+    def decoding(self) -> Decoding:
+        """How critiques and revisions are drawn."""
+        return Decoding(self.temperature)
+
+
 class ConsensusLabelsConfig(Config):
     """Hard labels of the steps on which two sources agree, up to the first disagreement (arXiv 2501.07301)."""
 
@@ -157,7 +204,7 @@ class FileLabelsConfig(Config):
 
     kind: Literal["file"]
     """Selects this source of labels."""
-    path: str
+    path: FilePath
     """JSON lines (`.jsonl`), a JSON list or object (`.json`) or Parquet (`.parquet`), from the recipe's folder on."""
     format: Format
     """What its rows are."""
@@ -182,6 +229,7 @@ LabelSource = Annotated[
     | OmegaLabelsConfig
     | TreeLabelsConfig
     | JudgeLabelsConfig
+    | RevisionLabelsConfig
     | ConsensusLabelsConfig
     | FileLabelsConfig,
     Field(discriminator="kind"),

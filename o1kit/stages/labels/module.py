@@ -23,17 +23,21 @@ from o1kit.search.journal import Journal
 from o1kit.search.journaled import JournaledPolicy
 from o1kit.stages.evaluate.config import OWN
 from o1kit.stages.labels.config import (
+    SAMPLED,
     ConsensusLabelsConfig,
     FileLabelsConfig,
     JudgeLabelsConfig,
     LabelsConfig,
+    LabelSource,
     MonteCarloLabelsConfig,
     OmegaLabelsConfig,
+    RevisionLabelsConfig,
     TreeLabelsConfig,
 )
 from o1kit.stages.labels.consensus import consensus
 from o1kit.stages.labels.desk import Desk
 from o1kit.stages.labels.judge import Judge
+from o1kit.stages.labels.revision import Revision
 from o1kit.stages.labels.template import template_of
 from o1kit.stages.labels.tree import provenance_of, tree_labels
 from o1kit.stages.labels.write import CONCURRENCY, sampler_of
@@ -42,6 +46,8 @@ from o1kit.stages.searching import journals_of, run_all
 from o1kit.tasks.suite import Suite
 from o1kit.types import Usage
 
+REREAD = (JudgeLabelsConfig, RevisionLabelsConfig)
+"""Sources that ask a model about the chains of another stage."""
 BLOCK = 1024
 """Problems, or chains to be judged, whose records are in memory at the same time."""
 
@@ -57,7 +63,7 @@ class LabelsModule(L.LightningModule):
         self.inputs, self.suite, self.block = inputs, suite, block
         self.config: LabelsConfig = inputs.config
         self.models = Models(inputs, suite, lambda: self.device)
-        self.asks = isinstance(self.config.source, MonteCarloLabelsConfig | OmegaLabelsConfig | JudgeLabelsConfig)
+        self.asks = isinstance(self.config.source, (*SAMPLED, *REREAD))
         if self.config.policy is not None and self.asks:
             self.models.serve(self.config.policy, cast(Any, [self.config.source]))
         self.journals = journals_of(inputs)
@@ -72,7 +78,7 @@ class LabelsModule(L.LightningModule):
         source = self.config.source
         if isinstance(source, MonteCarloLabelsConfig | OmegaLabelsConfig):
             return self.suite.problems(self.config.split)[: source.num_problems]
-        return list(self._labels_of(source.of)) if isinstance(source, JudgeLabelsConfig) else []
+        return list(self._labels_of(source.of)) if isinstance(source, REREAD) else []
 
     @property
     def blocks(self) -> int:
@@ -99,8 +105,7 @@ class LabelsModule(L.LightningModule):
         first = block * self.block
         items = self.work[first : first + self.block]
         source, desk = self.config.source, self._desk(JournaledPolicy(self._policy, journal))
-        judge = isinstance(source, JudgeLabelsConfig)
-        worker: Any = Judge(cast(JudgeLabelsConfig, source), desk) if judge else sampler_of(cast(Any, source), desk)
+        worker = self._worker(source, desk)
 
         async def label(index: int, item: Any) -> list[LabelRecord]:
             found: list[LabelRecord] = await worker.label(first + index, item)
@@ -111,6 +116,15 @@ class LabelsModule(L.LightningModule):
         self.usage += self._policy.engine.ledger.take().total
         self.stats.update(getattr(worker, "stats", {}))
         return (record for records in found for record in records)
+
+    def _worker(self, source: LabelSource, desk: Desk) -> Any:
+        """What labels the items one by one."""
+        if isinstance(source, JudgeLabelsConfig):
+            return Judge(source, desk)
+        if isinstance(source, RevisionLabelsConfig):
+            problems = (p for split in self.inputs.recipe.tasks for p in self.suite.problems(split))
+            return Revision(source, desk, frozenset(problem.id for problem in problems))
+        return sampler_of(cast(Any, source), desk)
 
     def _desk(self, policy: Policy) -> Desk:
         verifier = Verifier(self.suite, self._verifier.pool, policy.answer)

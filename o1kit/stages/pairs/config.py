@@ -54,7 +54,20 @@ class StepPairsConfig(Config):
     """Pairs after the same steps at most, the largest differences first."""
 
 
-PairSource = Annotated[OutcomePairsConfig | TreePairsConfig | StepPairsConfig, Field(discriminator="kind")]
+class RevisionPairsConfig(Config):
+    """Revised chains, each against the chain it is a revision of (Constitutional AI, arXiv 2212.08073)."""
+
+    kind: Literal["revisions"]
+    """Selects this source of pairs."""
+    of: StageName
+    """The `labels` stage with `source: {kind: revision}`."""
+    keep: Literal["all", "right"] = "all"
+    """`right`: only pairs whose revision has the right answer."""
+
+
+PairSource = Annotated[
+    OutcomePairsConfig | TreePairsConfig | StepPairsConfig | RevisionPairsConfig, Field(discriminator="kind")
+]
 
 
 class PairsConfig(StageConfig):

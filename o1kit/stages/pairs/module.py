@@ -16,8 +16,8 @@ from o1kit.report.labels import LABELS, PAIRS, read_labels, record_line
 from o1kit.report.tree import LINES, read_trees
 from o1kit.stages.labels.template import template_of
 from o1kit.stages.labels.tree import provenance_of, tree_labels
-from o1kit.stages.pairs.config import OutcomePairsConfig, PairsConfig, TreePairsConfig
-from o1kit.stages.pairs.pairs import outcome_pairs, step_pairs, tree_pairs
+from o1kit.stages.pairs.config import OutcomePairsConfig, PairsConfig, RevisionPairsConfig, TreePairsConfig
+from o1kit.stages.pairs.pairs import outcome_pairs, revision_pairs, step_pairs, tree_pairs
 from o1kit.tasks.suite import Suite
 
 
@@ -51,6 +51,8 @@ class PairsModule(L.LightningModule):
                 yield from tree_pairs(tree, source, template, provenance)
         elif isinstance(source, OutcomePairsConfig):
             yield from outcome_pairs(self._records(), source)
+        elif isinstance(source, RevisionPairsConfig):
+            yield from revision_pairs(self._records(), source)
         else:
             yield from step_pairs(self._records(), source)
 

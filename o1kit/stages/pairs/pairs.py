@@ -9,7 +9,7 @@ from o1kit.engines.policy import PromptTemplate
 from o1kit.report.label_schema import LabelRecord, PairRecord, Provenance
 from o1kit.report.tree_schema import TreeRecord
 from o1kit.stages.labels.tree import ESTIMATES, Tree, steps_of, tree_of
-from o1kit.stages.pairs.config import OutcomePairsConfig, StepPairsConfig, TreePairsConfig
+from o1kit.stages.pairs.config import OutcomePairsConfig, RevisionPairsConfig, StepPairsConfig, TreePairsConfig
 from o1kit.types import Problem
 
 Chain = Sequence[tuple[str, Sequence[int]]]
@@ -46,6 +46,16 @@ def step_pairs(records: Iterable[LabelRecord], config: StepPairsConfig) -> Itera
             both = sorted(((g, b) for g in good for b in bad), key=lambda pair: pair[1][0] - pair[0][0])
             for (_, k, one), (_, _, other) in both[: config.max_pairs]:
                 yield _pair_of(one, other, k + 1, k + 1, config.kind)
+
+
+def revision_pairs(records: Iterable[LabelRecord], config: RevisionPairsConfig) -> Iterator[PairRecord]:
+    """Every revised chain against the one it is a revision of."""
+    for record in records:
+        if record.revised and (config.keep == "all" or record.correct):
+            ids = record.revised_ids or [[]] * len(record.revised)
+            chains = (_chain(record, len(record.steps)), list(zip(record.revised, ids, strict=True)))
+            provenance = record.provenance.model_copy(update={"source": f"{config.kind}/{record.provenance.source}"})
+            yield _pair(record.problem, record.prompt, record.prompt_ids, chains, provenance)
 
 
 def tree_pairs(

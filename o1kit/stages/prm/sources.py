@@ -13,7 +13,7 @@ from o1kit.report.label_files import import_labels
 from o1kit.report.label_formats import Options
 from o1kit.report.label_schema import LabelRecord, PairRecord
 from o1kit.report.labels import LABELS, PAIRS, read_labels, read_pairs, write_records
-from o1kit.stages.labels.config import FileLabelsConfig
+from o1kit.stages.labels.config import FileLabelsConfig, MonteCarloLabelsConfig, OmegaLabelsConfig
 from o1kit.stages.labels.write import local_desk, write_labels
 from o1kit.stages.prm.config import PairsFileConfig, PrmConfig, StageLabelsConfig
 from o1kit.tasks.suite import Suite
@@ -30,6 +30,18 @@ class Source(NamedTuple):
 
 def source_of(inputs: StageInputs, policy: LanguageModel, template: PromptTemplate, suite: Suite) -> Source:
     """What a section's `labels` says; nothing is read or sampled yet."""
+    found = written(inputs)
+    if found is not None:
+        return found
+    config: PrmConfig = inputs.config
+    sampled = config.labels
+    assert isinstance(sampled, MonteCarloLabelsConfig | OmegaLabelsConfig)
+    desk = local_desk(inputs, policy, template, suite)
+    return kept(inputs.directory / LABELS, lambda: write_labels(sampled, desk, "prm labels"))
+
+
+def written(inputs: StageInputs) -> Source | None:
+    """Labels that are there before the stage runs: another stage's, or a file's; None for those it samples."""
     config: PrmConfig = inputs.config
     match config.labels:
         case StageLabelsConfig():
@@ -41,9 +53,8 @@ def source_of(inputs: StageInputs, policy: LanguageModel, template: PromptTempla
             path = inputs.recipe_directory / file.path
             options = Options(file.neutral, file.mark)
             return Source(str(path), lambda: import_labels(path, file.format, options))
-        case sampled:
-            desk = local_desk(inputs, policy, template, suite)
-            return kept(inputs.directory / LABELS, lambda: write_labels(sampled, desk, "prm labels"))
+        case _:
+            return None
 
 
 def kept(path: Path, make: Callable[[], list[LabelRecord]]) -> Source:

@@ -97,6 +97,12 @@ class RolloutModule(L.LightningModule):
 
         return one
 
+    @property
+    def _oracle(self) -> bool:
+        """Whether the search looks at the ground truth, by itself or through its judge."""
+        section = self.config.search
+        return section.oracle or (section.judge == "judge" and getattr(self._judge, "oracle", False))
+
     def _key(self, work: Work) -> int:
         return derive(self.inputs.seed, work.number, work.sample)
 
@@ -135,7 +141,7 @@ class RolloutModule(L.LightningModule):
     @property
     def summary(self) -> dict[str, Any]:
         """What `done.json` says of the stage."""
-        found = self.totals.summary(verified=self.config.verify, oracle=self.config.search.oracle)
+        found = self.totals.summary(verified=self.config.verify, oracle=self._oracle)
         return found | {"judgements": self.tolerance.judged, "failed_judgements": self.tolerance.failed}
 
     def on_test_epoch_end(self) -> None:

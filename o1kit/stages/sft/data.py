@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -33,11 +33,14 @@ class SftData(L.LightningDataModule):
     def setup(self, stage: str) -> None:
         """Writes and encodes every chain."""
         if not self.rows:
-            teachers: dict[str, Any] = {}
-            rng = Random(self.seed)
-            for problem in self.suite.problems("train"):
-                steps = self._chain(problem, teachers, rng)
-                self.rows.append(encode_row(self.template, problem, steps, self.context))
+            self.rows = [encode_row(self.template, problem, steps, self.context) for problem, steps in self.chains()]
+
+    def chains(self, split: str = "train") -> Iterator[tuple[Problem, list[str]]]:
+        """The problems of a split, each with its chain of thought."""
+        teachers: dict[str, Any] = {}
+        rng = Random(self.seed)
+        for problem in self.suite.problems(split):
+            yield problem, self._chain(problem, teachers, rng)
 
     def _chain(self, problem: Problem, teachers: dict[str, Any], rng: Random) -> list[str]:
         truth = self.suite.truth(problem)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from o1kit.config import Config, Count, NonNegative, Positive, Probability
 from o1kit.functional.answers import AnswerRule
+from o1kit.kinds import Kinds
 
 
 class ExactConfig(Config):
@@ -56,20 +57,7 @@ class PythonConfig(Config):
     """Key that holds what the program reads from its standard input; none: nothing."""
 
 
-class PluginConfig(Config):
-    """A grader that an installed package registers under the entry point group `o1kit.graders`."""
-
-    kind: Literal["plugin"]
-    """Selects a grader of another package."""
-    name: str
-    """The name that it is registered under."""
-    options: dict[str, Any] = {}
-    """What it is built from."""
-
-
-GraderConfig = Annotated[
-    ExactConfig | NumericConfig | MathConfig | PythonConfig | PluginConfig, Field(discriminator="kind")
-]
+GraderConfig = Annotated[ExactConfig | NumericConfig | MathConfig | PythonConfig, Kinds("graders")]
 
 
 class GradingConfig(Config):

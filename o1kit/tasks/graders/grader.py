@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Protocol
+from typing import Protocol
 
 from o1kit import registry
 from o1kit.tasks.graders.config import GraderConfig
@@ -39,17 +39,8 @@ class Grader(Protocol):
 
 
 def build_grader(config: GraderConfig) -> Grader:
-    """The grader that a section describes.
-
-    Raises:
-        RecipeError: no installed package has a grader of that name.
-    """
-    built: Any
-    if config.kind == "plugin":
-        built = registry.lookup("graders", config.name)(config.options)
-    else:
-        built = registry.lookup("graders", config.kind)(config)
-    grader: Grader = built
+    """The grader that a section describes."""
+    grader: Grader = registry.lookup("graders", config.kind)(config)
     return grader
 
 

@@ -1,0 +1,139 @@
+"""What reward models learn from as many tokens: `python -m benchmarks.label_budgets --runs-dir DIR`.
+
+The quickstart's policy labels problems by plain Monte Carlo and by OmegaPRM at growing sizes; a process reward model is
+trained on each, and all are measured on the same labels of problems that nothing was trained on. Prints the tokens
+generated for the labels, AUC and calibration error, and the tokens OmegaPRM needs for each AUC of Monte Carlo, read off
+its own points by interpolation in the logarithm of tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.quickstart_seeds import RECIPE, show
+from o1kit.recipe.compose import text_of
+from o1kit.recipe.source import parse
+
+TEST = {"kind": "monte_carlo", "num_problems": 300, "chains": 4, "completions": 8}
+SOURCES: dict[str, dict[str, Any]] = {
+    "monte_carlo": {"kind": "monte_carlo", "chains": 2, "completions": 4},
+    "omega": {"kind": "omega", "rollouts": 8, "completions": 4, "num_iterations": 4, "length": 50.0},
+    "omega_all": {
+        "kind": "omega",
+        "rollouts": 8,
+        "completions": 4,
+        "num_iterations": 4,
+        "length": 50.0,
+        "keep": "all",
+    },
+}
+
+
+class Point(NamedTuple):
+    """A reward model: what its labels cost, and what it is worth."""
+
+    source: str
+    problems: int
+    tokens: int
+    auc: float
+    within: float
+    error: float
+
+
+def stages(sizes: Sequence[int], steps: int) -> list[dict[str, Any]]:
+    """Labels, reward model and measurement of each source and size, after the quickstart's first stage."""
+    found: list[dict[str, Any]] = [
+        {"kind": "labels", "name": "test", "policy": "sft", "split": "heldout", "source": TEST}
+    ]
+    for source, section in SOURCES.items():
+        for size in sizes:
+            name = f"{source}_{size}"
+            labels = {"kind": "labels", "name": f"l_{name}", "policy": "sft"}
+            prm = {
+                "kind": "prm",
+                "name": f"p_{name}",
+                "policy": "sft",
+                "labels": {"kind": "stage", "stage": f"l_{name}"},
+            }
+            prm |= {"reading": {"by": "head", "surprise": True}, "calibrate": True, "steps": steps}
+            measured = {"kind": "evaluate", "name": f"e_{name}", "policies": ["sft"], "judge": f"p_{name}"}
+            measured |= {"splits": ["heldout"], "searches": [{"kind": "greedy"}]}
+            found += [
+                labels | {"source": section | {"num_problems": size}},
+                prm | {"optimizer": {"lr": 1e-3, "muon_lr": 0.005}},
+                measured | {"labels": {"kind": "stage", "stage": "test"}},
+            ]
+    return found
+
+
+def recipe_of(path: Path, sizes: Sequence[int], steps: int, seed: int) -> dict[str, Any]:
+    """The recipe as plain data."""
+    data: dict[str, Any] = parse(path.read_text(), str(path)).data
+    for split in data["tasks"].values():
+        for source in split["sources"]:
+            if "path" in source:
+                source["path"] = str((path.parent / source["path"]).resolve())
+    first = [stage for stage in data["stages"] if stage["name"] == "sft"]
+    return data | {"name": f"label-budgets-{seed}", "seed": seed, "stages": [*first, *stages(sizes, steps)]}
+
+
+def points(folder: Path, sizes: Sequence[int]) -> list[Point]:
+    """What a finished run has measured."""
+    found = []
+    for source in SOURCES:
+        for size in sizes:
+            name = f"{source}_{size}"
+            spent = json.loads((folder / f"l_{name}" / "done.json").read_text())["summary"]["tokens_generated"]
+            judge = json.loads((folder / f"e_{name}" / "results.json").read_text())["reward"]
+            found.append(Point(source, size, spent, judge["auc"], judge["within_auc"], judge["calibration_error"]))
+    return found
+
+
+def tokens_for(auc: float, known: Sequence[Point]) -> float | None:
+    """Tokens at which a source reaches an AUC, between two of its points; None outside them."""
+    ordered = sorted(known, key=lambda p: p.tokens)
+    for low, high in itertools.pairwise(ordered):
+        if low.auc <= auc <= high.auc:
+            share = (auc - low.auc) / (high.auc - low.auc) if high.auc > low.auc else 0.0
+            return math.exp(math.log(low.tokens) + share * math.log(high.tokens / low.tokens))
+    return None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Reward models of as many tokens of labels.")
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
+    parser.add_argument("--sizes", type=int, nargs="+", default=[100, 300, 1000], help="problems that are labelled")
+    parser.add_argument("--steps", type=int, default=160)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--markdown", action="store_true")
+    options = parser.parse_args()
+    recipe = recipe_of(RECIPE, options.sizes, options.steps, options.seed)
+    options.runs_dir.mkdir(parents=True, exist_ok=True)
+    path = options.runs_dir / f"{recipe['name']}.yaml"
+    path.write_text(text_of(recipe))
+    command = [sys.executable, "-m", "o1kit", "run", str(path), "--runs-dir", str(options.runs_dir), "--plain"]
+    subprocess.run(command, check=True)
+    found = points(options.runs_dir / str(recipe["name"]), options.sizes)
+    lines = [["source", "problems", "tokens", "AUC", "AUC within problems", "calibration error"]]
+    lines += [
+        [p.source, f"{p.problems}", f"{p.tokens}", f"{p.auc:.3f}", f"{p.within:.3f}", f"{p.error:.3f}"] for p in found
+    ]
+    show(lines, options.markdown)
+    for source in [name for name in SOURCES if name != "monte_carlo"]:
+        for point in found:
+            if point.source == "monte_carlo":
+                needed = tokens_for(point.auc, [p for p in found if p.source == source])
+                share = f"{100 * needed / point.tokens:.0f} % of" if needed else "outside the points measured, against"
+                print(f"{source}: AUC {point.auc:.3f} takes {share} Monte Carlo's {point.tokens} tokens")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""`o1kit recipe ...`: recipes to start from, and recipes that travel; what they need is imported when they run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from o1kit.cli.options import Json, Overlays, RecipeFile, Sets
+from o1kit.cli.recipe_migrate import migrate
+
+if TYPE_CHECKING:
+    from o1kit.sharing.pull import Pulled
+
+Name = Annotated[str, typer.Argument(help="Name of a recipe that comes with o1kit: see o1kit recipe list.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
+
+app = typer.Typer(help="Recipes: start, look, copy, lock, share.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_recipes(json: Json = False) -> None:
+    """List the recipes that come with o1kit."""
+    from o1kit.sharing.shipped import shipped
+
+    found = shipped()
+    if json:
+        from json import dumps
+
+        print(dumps([{"name": r.name, "path": str(r.path), **r.header} for r in found], indent=2))
+        return
+    for recipe in found:
+        print(f"{recipe.name}\n  {recipe.header.get('What', '')}")
+        for field in ("Hardware", "Expect"):
+            if field in recipe.header:
+                print(f"  {field}: {recipe.header[field]}")
+    print("\nCopy one with o1kit recipe cp NAME, or start small with o1kit recipe new NAME.")
+
+
+@app.command()
+def show(name: Name) -> None:
+    """Print a recipe that comes with o1kit."""
+    import sys
+
+    from o1kit.sharing.shipped import find
+
+    text = find(name).path.read_text(encoding="utf-8")
+    if not sys.stdout.isatty():
+        print(text, end="")
+        return
+    from rich.console import Console
+    from rich.syntax import Syntax
+
+    Console().print(Syntax(text, "yaml", theme="ansi_dark", background_color="default", word_wrap=True))
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the runs of this recipe.")],
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="RECIPE", help="Start from this recipe that comes with o1kit.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="File to write; NAME.yaml by default.")] = None,
+    force: Force = False,
+) -> None:
+    """Write a small recipe with comments, to be changed."""
+    from o1kit.sharing.copying import START, copy
+    from o1kit.sharing.shipped import find
+
+    target = out or Path(f"{name}.yaml")
+    written = copy(START if source is None else find(source), target, name, force=force)
+    _told(written, f"next: o1kit validate {target}, o1kit run {target}")
+
+
+@app.command()
+def cp(
+    name: Name,
+    file: Annotated[Path | None, typer.Argument(help="File to write; NAME.yaml by default.")] = None,
+    force: Force = False,
+) -> None:
+    """Copy a recipe that comes with o1kit, with the files it reads; runs get the name of the file."""
+    from o1kit.sharing.copying import copy
+    from o1kit.sharing.shipped import find
+
+    found = find(name)
+    target = file or Path(found.path.name)
+    _told(copy(found, target, force=force), f"next: o1kit validate {target}, o1kit run {target}")
+
+
+@app.command()
+def lock(
+    recipe: RecipeFile,
+    sets: Sets,
+    overlays: Overlays,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File to write, beside the recipe; RECIPE.lock by default.")
+    ] = None,
+) -> None:
+    """Write down what a run is to be repeated with: values, versions, hashes. Run it with o1kit run RECIPE.lock."""
+    from o1kit.artifacts import write_atomic
+    from o1kit.errors import DataError
+    from o1kit.recipe.loader import load
+    from o1kit.sharing.lock import SUFFIX, lock_text
+
+    target = out or recipe.with_suffix(SUFFIX)
+    if target.resolve().parent != recipe.resolve().parent:
+        raise DataError(f"{target}: a lock lies beside its recipe, whose paths it keeps. To send it, use recipe pack.")
+    write_atomic(target, lock_text(load(recipe, sets, overlays).recipe, recipe.parent, recipe.name))
+    _told([target], f"next: o1kit run {target}")
+
+
+@app.command()
+def pack(
+    source: Annotated[Path, typer.Argument(metavar="RUN|RECIPE", help="Recipe, lock, or a run's folder.")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Archive to write; NAME.o1r by default.")] = None,
+    with_data: Annotated[bool, typer.Option("--with-data", help="Pack small files of data too.")] = False,
+    force: Force = False,
+) -> None:
+    """Make one archive of a recipe, its lock, and what its run measured: no code, no weights."""
+    from o1kit.artifacts import write_atomic
+    from o1kit.errors import EnvironmentFailure
+    from o1kit.functional.printable import printable
+    from o1kit.sharing.archive import SUFFIX, sha256
+    from o1kit.sharing.pack import pack as packed_of
+
+    target = out or Path(f"{source.resolve().name if source.is_dir() else source.stem}{SUFFIX}")
+    if target.exists() and not force:
+        raise EnvironmentFailure(f"{target}: is there already. Choose another file, or overwrite it with --force.")
+    packed = packed_of(source, with_data=with_data)
+    write_atomic(target, packed.content)
+    for name, size in packed.files.items():
+        print(printable(f"  {name}  {size} bytes"))
+    for note in packed.notes:
+        print(printable(note))
+    print(f"{target}: {len(packed.content)} bytes\nsha256 {sha256(packed.content)}")
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="ARCHIVE|LOCK", help="Archive (.o1r) or lock.")],
+    data: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where the data are that the recipe reads.")
+    ] = None,
+) -> None:
+    """Check an archive or a lock: hashes, the recipe, and whether this machine and its data are as locked."""
+    from o1kit.errors import DataError
+    from o1kit.functional.printable import printable
+    from o1kit.sharing.verify import verify as verified
+
+    found = verified(file, data)
+    for line in found.lines:
+        print(printable(line))
+    if found.differences:
+        text = "\n".join(f"  {difference}" for difference in found.differences)
+        raise DataError(printable(f"{file}: not as locked:\n{text}"))
+
+
+@app.command()
+def pull(
+    source: Annotated[str, typer.Argument(help="Path, archive, https://..., git+https://...@COMMIT, hf://, wandb://.")],
+    recipe: Annotated[str | None, typer.Option(metavar="FILE", help="Which recipe, where there are several.")] = None,
+    sha256: Annotated[str | None, typer.Option(metavar="HEX", help="What the file's hash must be.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="New folder; named after the recipe.")] = None,
+    network: Annotated[bool, typer.Option("--network", help="Leave to use the network.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Write it without asking.")] = False,
+) -> None:
+    """Take a recipe from elsewhere: shows what it would use, then writes it. Nothing of it is run or installed."""
+    from o1kit.sharing.pull import Wanted, fetch, write
+
+    found = fetch(Wanted(source, recipe, sha256, network))
+    target = out or Path(Path(found.recipe).stem)
+    _shown(found)
+    if yes or _agreed(target):
+        write(found, target)
+        print(f"written to {target}; next: o1kit validate {target / found.recipe}")
+    else:
+        print(f"nothing was written; --yes writes it to {target}")
+
+
+def _shown(found: Pulled) -> None:
+    from o1kit.functional.printable import printable
+    from o1kit.sharing.pull import faults
+    from o1kit.sharing.uses import uses
+
+    print(printable(f"{found.recipe} from {found.origin}"))
+    for name in sorted(found.files):
+        print(printable(f"  {name}  {len(found.files[name])} bytes"))
+    for line in uses(found.files).lines():
+        print(printable(f"  {line}"))
+    wrong = faults(found)
+    print(printable(f"not valid here:\n{wrong}" if wrong else "valid"))
+
+
+def _agreed(target: Path) -> bool:
+    import sys
+
+    return sys.stdin.isatty() and sys.stdout.isatty() and typer.confirm(f"Write it to {target}?")
+
+
+def _told(written: list[Path], following: str) -> None:
+    for path in written:
+        print(f"wrote {path}")
+    print(following)
+
+
+app.command()(migrate)

@@ -1,0 +1,1 @@
+"""Finished stages as folders that other programs read."""

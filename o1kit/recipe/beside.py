@@ -1,0 +1,77 @@
+"""Relative paths of files: written in any file of a recipe they start there, and end up starting from the recipe."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path as FilePath
+from typing import Any
+
+from o1kit.config import Beside, Config, Found
+from o1kit.recipe.nodes import Node, Path
+from o1kit.recipe.source import Source
+
+
+def path_fields(value: Any, path: Path = ()) -> Iterator[tuple[Path, Beside]]:
+    """Where the fields of a recipe are that hold paths, with how they are marked."""
+    if isinstance(value, Config):
+        for name, field in type(value).model_fields.items():
+            mark = next((m for m in field.metadata if isinstance(m, Beside)), None)
+            if mark is not None:
+                yield (*path, name), mark
+            else:
+                yield from path_fields(getattr(value, name), (*path, name))
+    elif isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from path_fields(item, (*path, key))
+
+
+def start_from_recipe(recipe: Config, source: Source, folders: Mapping[str, FilePath], main: FilePath) -> bool:
+    """Rewrites relative paths in the source; True if any has changed and the recipe must be made again.
+
+    Args:
+        recipe: what the source's data means.
+        source: the composed data.
+        folders: the folder of each file, by the name that its places begin with.
+        main: folder of the recipe, which the paths of a finished recipe start from.
+    """
+    changed = False
+    for path, mark in path_fields(recipe):
+        node = _at(source.root, path)
+        folder = folders.get(node.place.rsplit(":", 2)[0]) if node is not None else None
+        if node is None or folder is None or not isinstance(node.value, str) or os.path.isabs(node.value):
+            continue
+        if isinstance(mark, Found):
+            moved = _found(folder, node.value)
+        else:
+            same = folder.resolve() == main.resolve()
+            moved = node.value if same else os.path.relpath(folder.resolve() / node.value, main.resolve())
+        if moved != node.value:
+            changed = True
+            # The folder is no secret, the rest may be: what is written stays recognisable.
+            node.public = moved.replace(node.value, node.public) if node.public is not None else None
+            node.value = moved
+    if changed and source.root is not None:
+        source.settle(source.root)
+    return changed
+
+
+def _found(folder: FilePath, value: str) -> str:
+    """The folder of that name beside the file, as seen from where o1kit runs; the name itself if there is none."""
+    try:
+        beside = folder / value
+        return os.path.relpath(beside) if beside.is_dir() else value
+    except (OSError, ValueError):
+        return value
+
+
+def _at(node: Node | None, path: Path) -> Node | None:
+    for part in path:
+        value = node.value if node is not None else None
+        if isinstance(value, dict) and isinstance(part, str):
+            node = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            node = value[part]
+        else:
+            return None
+    return node

@@ -1,0 +1,1 @@
+"""New plugin packages: templates, and the function that fills them in."""

@@ -1,0 +1,1 @@
+"""Recipes that travel: those that come with o1kit, locks, archives, and what is fetched from elsewhere."""

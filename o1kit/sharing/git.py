@@ -1,0 +1,134 @@
+"""Files of one commit of a git repository: fetched into an empty one, read as objects, never checked out."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from o1kit.errors import DataError, EnvironmentFailure
+from o1kit.functional.printable import printable
+from o1kit.sharing.archive import MAX_MEMBER
+
+COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+MAX_FILE = 256 * 2**20
+"""Most bytes of one file that git may write, such as a pack of objects."""
+TIMEOUT_S = 300
+PLAIN = ("100644", "100755")
+"""Modes of plain files: no links, no submodules."""
+# Nothing of the user's or the repository's settings counts: no hooks, filters, LFS, helpers, or other protocols.
+SETTINGS = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.attributesFile=/dev/null",
+    "core.sshCommand=false",
+    "credential.helper=",
+    "filter.lfs.smudge=",
+    "filter.lfs.process=",
+    "filter.lfs.required=false",
+    "submodule.recurse=false",
+    "fetch.recurseSubmodules=false",
+    "fetch.fsckObjects=true",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "protocol.allow=never",
+    "protocol.ext.allow=never",
+)
+
+
+@dataclass(frozen=True)
+class Commit:
+    """The files of one commit."""
+
+    repository: Path
+    commit: str
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    def names(self) -> list[str]:
+        """Names of all plain files."""
+        return sorted(self.sizes)
+
+    def read(self, name: str) -> bytes | None:
+        """A file's content, or None where there is no plain file of that name."""
+        if name not in self.sizes:
+            return None
+        if self.sizes[name] > MAX_MEMBER:
+            raise DataError(f"{name!r}: larger than {MAX_MEMBER >> 20} MiB: more than a recipe needs.")
+        return _git(self.repository, "cat-file", "blob", f"{self.commit}:{name}")
+
+
+@contextmanager
+def fetched(url: str, commit: str) -> Iterator[Commit]:
+    """The files of one commit, in a repository of its own that goes away.
+
+    Args:
+        url: `https://...`, `http://127.0.0.1...` or `file:///...`.
+        commit: all hexadecimal digits of its name.
+
+    Raises:
+        DataError: there is no such commit.
+        EnvironmentFailure: git is missing, or the repository cannot be reached.
+    """
+    scheme = url.partition(":")[0]
+    with tempfile.TemporaryDirectory(prefix="o1kit-") as name:
+        repository = Path(name)
+        kind = ["--object-format=sha256"] if len(commit) == 64 else []
+        _git(repository, "init", "--quiet", "--bare", "--template=", *kind, ".")
+        allowed = ["-c", f"protocol.{scheme}.allow=always"]
+        _git(repository, *allowed, "fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", url, commit)
+        listing = _git(repository, "ls-tree", "-r", "-z", "--long", "--full-tree", commit)
+        yield Commit(repository, commit, dict(_plain(listing)))
+
+
+def _plain(listing: bytes) -> Iterator[tuple[str, int]]:
+    for line in filter(None, listing.split(b"\0")):
+        facts, _, name = line.partition(b"\t")
+        mode, kind, _, size = facts.decode("ascii").split()
+        if mode in PLAIN and kind == "blob":
+            yield name.decode("utf-8", "backslashreplace"), int(size)
+
+
+def _git(repository: Path, *words: str) -> bytes:
+    settings = [word for setting in SETTINGS for word in ("-c", setting)]
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("GIT_")},
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ASKPASS": "false",
+        "GIT_LFS_SKIP_SMUDGE": "1",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "LC_ALL": "C",
+    }
+    try:
+        done = subprocess.run(
+            ["git", *settings, *words],
+            cwd=repository,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            preexec_fn=_bounded,
+        )
+    except FileNotFoundError:
+        raise EnvironmentFailure("git is not installed. Install it, or pull an archive (.o1r).") from None
+    except subprocess.TimeoutExpired:
+        raise EnvironmentFailure(f"git took longer than {TIMEOUT_S} s. Try again, or pull an archive (.o1r).") from None
+    if done.returncode:
+        said = printable(done.stderr.decode("utf-8", "replace").strip())
+        if "not our ref" in said or "bad object" in said or "not a tree object" in said:
+            raise DataError(f"the repository has no such commit: {said}. Give the whole name of a commit it offers.")
+        raise EnvironmentFailure(f"git {words[0]} failed: {said or done.returncode}. Check the address.")
+    return done.stdout
+
+
+def _bounded() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_FILE, MAX_FILE))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

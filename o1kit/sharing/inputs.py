@@ -1,0 +1,137 @@
+"""What a valid recipe reads besides itself: files, folders of weights, models of the hub, installed plugins."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from o1kit import registry
+from o1kit.artifacts import sha256_of
+from o1kit.config import Found, public
+from o1kit.errors import DataError
+from o1kit.kinds import used
+from o1kit.models.config import HfModelConfig
+from o1kit.recipe.beside import path_fields
+from o1kit.recipe.schema import Recipe
+from o1kit.sharing.config import FileHash
+
+READ = ("path", "judge_folder")
+"""Names of the fields that hold a file or a folder, which recipes that were not validated are searched for."""
+
+
+def sections(value: Any) -> Iterator[BaseModel]:
+    """All sections of a recipe, outer ones first."""
+    if isinstance(value, BaseModel):
+        yield value
+        for name in type(value).model_fields:
+            yield from sections(getattr(value, name))
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from sections(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from sections(item)
+
+
+def paths_of(recipe: Recipe) -> dict[str, str]:
+    """Files and folders that the recipe names, without its model: as they may be shown, and as they are."""
+    shown, actual = public(recipe), recipe.model_dump(mode="json")
+    places = [path for path, mark in path_fields(recipe) if not isinstance(mark, Found)]
+    found = {_at(shown, path): _at(actual, path) for path in places}
+    return {name: found[name] for name in sorted(name for name in found if name is not None)}
+
+
+def model_folder(recipe: Recipe) -> Path | None:
+    """The local folder that the model is read from, or None where it is made here or has a hub id."""
+    source = Path(recipe.model.source) if isinstance(recipe.model, HfModelConfig) else None
+    return source if source is not None and source.is_dir() else None
+
+
+def hub_models(recipe: Recipe) -> dict[str, str | None]:
+    """Hub ids that the recipe names, each with the commit that is in the local cache."""
+    if not isinstance(recipe.model, HfModelConfig) or model_folder(recipe) is not None:
+        return {}
+    return {str(public(recipe)["model"]["source"]): cached_commit(recipe.model.source)}
+
+
+def cached_commit(hub_id: str) -> str | None:
+    """The commit of a hub model that would be loaded from the local cache; nothing is asked of the network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    with suppress(ValueError):  # no valid id
+        found = try_to_load_from_cache(hub_id, "config.json")
+        return Path(found).parent.name if isinstance(found, str) else None
+    return None
+
+
+def files_read(recipe: Recipe, directory: Path) -> dict[str, Path]:
+    """Every file that the recipe reads, those of folders one by one, by the name it has in a lock.
+
+    Args:
+        recipe: a valid recipe.
+        directory: the folder that its paths start from.
+    """
+    named = {name: directory / path for name, path in paths_of(recipe).items()}
+    folder = model_folder(recipe)
+    if folder is not None:
+        named[str(from_recipe(recipe, directory)["model"]["source"])] = folder
+    found: dict[str, Path] = {}
+    for name, place in named.items():
+        files = sorted(f for f in place.rglob("*") if f.is_file()) if place.is_dir() else [place]
+        for file in files:
+            inner = file.relative_to(place).as_posix()
+            found[name if file == place else f"{name.rstrip('/')}/{inner}"] = file
+    return found
+
+
+def from_recipe(recipe: Recipe, directory: Path) -> dict[str, Any]:
+    """The recipe as plain data that reads back as the same one, wherever o1kit runs; without its lock.
+
+    The folder of a model, which a loaded recipe gives from where o1kit runs, starts from the recipe's folder.
+    """
+    data: dict[str, Any] = public(recipe, exclude={"lock"})
+    folder = model_folder(recipe)
+    if folder is not None and not folder.is_absolute() and data["model"]["source"] == str(folder):
+        data["model"]["source"] = os.path.relpath(folder, directory)
+    return data
+
+
+def file_hashes(recipe: Recipe, directory: Path) -> dict[str, FileHash]:
+    """Hashes of every file that the recipe reads.
+
+    Raises:
+        DataError: one is missing or cannot be read.
+    """
+    return {name: file_hash(file) for name, file in files_read(recipe, directory).items()}
+
+
+def file_hash(file: Path) -> FileHash:
+    """Hash and size of a file.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return FileHash(sha256=sha256_of(file), size=file.stat().st_size)
+    except OSError as error:
+        text = f"the recipe reads this file, and it cannot be read: {error.strerror or error}"
+        raise DataError(f"{file}: {text}. Check its path.") from None
+
+
+def plugin_versions(recipe: Recipe) -> dict[str, str]:
+    """Versions of the installed packages, other than o1kit, whose kinds the recipe names."""
+    teachers = registry.plugins("teachers")
+    named = {getattr(section, "teacher", None) for section in sections(recipe)} & {*teachers}
+    found = [*used(recipe), *(plugin for name in named if name is not None for plugin in teachers[name])]
+    return {plugin.distribution: plugin.version for plugin in sorted(found, key=lambda p: p.distribution)}
+
+
+def _at(data: Any, path: Sequence[str | int]) -> Any:
+    for part in path:
+        data = data[part]
+    return data

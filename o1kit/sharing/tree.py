@@ -1,0 +1,170 @@
+"""Files of a stranger, read one by one: which of them make up one recipe."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from o1kit.errors import DataError
+from o1kit.recipe.source import parse
+from o1kit.sharing.archive import MAX_MEMBERS, MAX_TOTAL, read_bounded
+from o1kit.sharing.inputs import READ
+from o1kit.sharing.names import safe_name
+
+RECIPES = (".yaml", ".yml", ".lock")
+SHIPPED = (".jsonl", ".json")
+"""Endings of data files that come along with a recipe."""
+README = "README.md"
+
+
+class Tree(Protocol):
+    """Named files somewhere: a folder, an archive, a commit."""
+
+    def names(self) -> list[str]:
+        """Names of all files, with `/`."""
+
+    def read(self, name: str) -> bytes | None:
+        """A file's content, or None where there is no such plain file.
+
+        Raises:
+            DataError: it is too large or cannot be read.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Files in memory."""
+
+    files: Mapping[str, bytes]
+
+    def names(self) -> list[str]:
+        """Names of all files."""
+        return sorted(self.files)
+
+    def read(self, name: str) -> bytes | None:
+        """A file's content, or None."""
+        return self.files.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class OnDisk:
+    """Files below a folder; links are not followed."""
+
+    root: Path
+
+    def names(self) -> list[str]:
+        """Names of the files in the folder itself."""
+        return sorted(f.name for f in self.root.iterdir() if f.is_file() and not f.is_symlink())
+
+    def read(self, name: str) -> bytes | None:
+        """A file's content, or None for a link or nothing."""
+        place = self.root
+        for part in name.split("/"):
+            place = place / part
+            if place.is_symlink():
+                return None
+        return read_bounded(place) if place.is_file() else None
+
+
+def choose(tree: Tree, wanted: str | None, source: str) -> str:
+    """The name of the recipe in a tree: the wanted one, or the only one at its top.
+
+    Raises:
+        DataError: there is none, or several.
+    """
+    if wanted is not None:
+        return safe_name(wanted)
+    names = [name for name in tree.names() if name.lower().endswith(RECIPES[:2])]
+    top = [name for name in names if "/" not in name] or names
+    if len(top) == 1:
+        return safe_name(top[0])
+    if not top:
+        raise DataError(f"{source}: holds no recipe (.yaml).")
+    listed = ", ".join(repr(name) for name in top[:12])
+    raise DataError(f"{source}: holds {len(top)} recipes. Choose with --recipe: {listed}.")
+
+
+def closure(tree: Tree, recipe: str, source: str) -> dict[str, bytes]:
+    """The files that make up one recipe: itself, what it extends, data that lie beside it, its lock and its README.
+
+    Raises:
+        DataError: one is missing, too large, or outside of the tree.
+    """
+    found: dict[str, bytes] = {}
+    waiting = [recipe]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        content = tree.read(safe_name(name))
+        if content is None:
+            raise DataError(f"{source}: {name!r} is not there (or is a link). Ask for all files of the recipe.")
+        found[name] = content
+        data = raw(content, name)
+        waiting += [_inside(name, base, source) for base in extended(data)]
+        for path in dict.fromkeys(paths(data)):
+            _take_data(tree, name, path, found)
+        if len(found) > MAX_MEMBERS or sum(map(len, found.values())) > MAX_TOTAL:
+            raise DataError(f"{source}: more than a recipe needs. Choose a smaller one.")
+    for beside in (posixpath.splitext(recipe)[0] + ".lock", posixpath.join(posixpath.dirname(recipe), README)):
+        extra = tree.read(beside) if beside not in found else None
+        found |= {safe_name(beside): extra} if extra is not None else {}
+    return found
+
+
+def raw(content: bytes, name: str) -> Any:
+    """A recipe file's data as it is written: not composed, not validated.
+
+    Raises:
+        DataError: it is not text, or no YAML.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name}: not a text file (byte {error.start} is not UTF-8).") from None
+    source = parse(text, name)
+    if not isinstance(source.data, dict):
+        raise DataError(f"{name}: is no recipe: {source.faults[0].message if source.faults else 'not a mapping'}")
+    return source.data
+
+
+def extended(data: Any) -> list[str]:
+    """Files that a recipe's `extends` names."""
+    value = data.get("extends", []) if isinstance(data, dict) else []
+    names = [value] if isinstance(value, str) else value
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+
+
+def paths(data: Any) -> list[str]:
+    """Files and folders that data name, as they are written."""
+    return [value for key, value in pairs(data) if key in READ and isinstance(value, str)]
+
+
+def pairs(data: Any) -> Iterator[tuple[str, Any]]:
+    """Every key with its value, at any depth; items of lists under the list's key."""
+    items: Sequence[tuple[str, Any]] = list(data.items()) if isinstance(data, dict) else []
+    for key, value in items:
+        for item in value if isinstance(value, list) else [value]:
+            yield key, item
+            yield from pairs(item)
+
+
+def _inside(name: str, path: str, source: str) -> str:
+    joined = posixpath.normpath(posixpath.join(posixpath.dirname(name), path))
+    if joined.startswith(("..", "/")):
+        raise DataError(f"{source}: {name!r} extends {path!r}, outside of what is shared. Share the folder above.")
+    return joined
+
+
+def _take_data(tree: Tree, name: str, path: str, found: dict[str, bytes]) -> None:
+    joined = posixpath.normpath(posixpath.join(posixpath.dirname(name), path))
+    if joined in found or joined.startswith(("..", "/")) or not joined.lower().endswith(SHIPPED):
+        return
+    with suppress(DataError):  # a name that is not written anywhere, such as one with ${...}: not taken
+        content = tree.read(safe_name(joined))
+        if content is not None:
+            found[joined] = content

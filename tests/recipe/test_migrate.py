@@ -1,0 +1,118 @@
+"""Older recipes: the fault that tells the new name, and the file rewritten with nothing else changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from o1kit.cli.recipe_migrate import migrate
+from o1kit.errors import RecipeError
+from o1kit.recipe.loader import load
+from o1kit.recipe.migrate import migrated
+
+OLD = """\
+# A recipe of before.
+o1kit: 1
+name: old   # its name
+model: {kind: scratch}
+tasks:
+  train: {num_problems: 10, sources: [{kind: reasoning_gym, generator: chain_sum}]}
+  heldout: {num_problems: 5, sources: [{kind: reasoning_gym, generator: chain_sum}]}
+stages:
+  - {kind: sft, name: sft}
+  - {kind: prm, name: prm, policy: sft, labels: {kind: monte_carlo}}   # prm: stays
+  - kind: ppo
+    name: ppo
+    policy: sft
+    "prm":  prm   # what judges
+    search:
+      kind: mcts
+      leaf_value: 'prm'
+  - kind: evaluate
+    name: evaluate
+    policies: [sft]
+    prm: prm
+    searches:
+      - {kind: best_of_n, scored_by: prm, select: best}   # one
+      - {kind: cfr, mode: {kind: critic, judge: prm}}
+      - {kind: self_refine, algorithm: {kind: mctsr, score: {kind: prm}}}
+"""
+NEW = """\
+# A recipe of before.
+o1kit: 1
+name: old   # its name
+model: {kind: scratch}
+tasks:
+  train: {num_problems: 10, sources: [{kind: reasoning_gym, generator: chain_sum}]}
+  heldout: {num_problems: 5, sources: [{kind: reasoning_gym, generator: chain_sum}]}
+stages:
+  - {kind: sft, name: sft}
+  - {kind: prm, name: prm, policy: sft, labels: {kind: monte_carlo}}   # prm: stays
+  - kind: ppo
+    name: ppo
+    policy: sft
+    "judge":  prm   # what judges
+    search:
+      kind: mcts
+      leaf_value: 'judge'
+  - kind: evaluate
+    name: evaluate
+    policies: [sft]
+    judge: prm
+    searches:
+      - {kind: best_of_n, scored_by: judge, select: best}   # one
+      - {kind: cfr, mode: {kind: critic, judge: judge}}
+      - {kind: self_refine, algorithm: {kind: mctsr, score: {kind: judge}}}
+"""
+
+
+def test_the_fault_tells_the_new_name_and_the_command_makes_the_recipe_valid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("old.yaml").write_text(OLD)
+    with pytest.raises(RecipeError) as caught:
+        load(Path("old.yaml"))
+    lines = [line for line in str(caught.value).splitlines() if line.startswith("old.yaml:")]
+    rows = OLD.splitlines()
+    words = {14: '"prm"', 17: "'prm'", 21: "prm: prm", 23: "prm", 24: "prm", 25: "prm"}
+    assert [line.split(": ")[0] for line in lines] == [
+        f"old.yaml:{number}:{rows[number - 1].index(word) + 1}" for number, word in words.items()
+    ]
+    assert lines[0] == (
+        "old.yaml:14:5: stages[2].prm: `prm` is now called `judge`: it names reward models of every kind. "
+        "Run: o1kit recipe migrate old.yaml --in-place"
+    )
+    migrate(Path("old.yaml"))
+    shown = capsys.readouterr()
+    assert shown.out == NEW
+    assert Path("old.yaml").read_text() == OLD, "shown only"
+    migrate(Path("old.yaml"), in_place=True)
+    assert Path("old.yaml").read_text() == NEW
+    assert "old.yaml:23:38: prm -> judge" in capsys.readouterr().out
+    assert load(Path("old.yaml")).recipe.stages[2].judge == "prm"
+    migrate(Path("old.yaml"), in_place=True)
+    assert capsys.readouterr().out == "old.yaml: nothing to change\n"
+    assert Path("old.yaml").read_text() == NEW
+
+
+def test_overlays_and_windows_files_are_rewritten_too() -> None:
+    text = "extends: base.yaml\r\nstages:\r\n  ppo: {prm: x, search: !replace {kind: mcts, leaf_value: prm}}\r\n"
+    text += "+stages: [{kind: rollout, name: r, prm: y}]\r\n"
+    assert migrated(text, "o.yaml")[0] == text.replace("prm: ", "judge: ").replace(": prm", ": judge")
+
+
+def test_what_is_no_recipe_is_not_rewritten(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("stages: [")
+    with pytest.raises(RecipeError, match="not valid YAML"):
+        migrate(path, in_place=True)
+    assert path.read_text() == "stages: ["
+
+
+def test_an_option_with_an_old_name_is_told_to_change(tmp_path: Path) -> None:
+    path = tmp_path / "new.yaml"
+    path.write_text(NEW)
+    with pytest.raises(RecipeError, match=r"--set stages\.ppo\.prm=x: .*now called `judge`.*Write the new name"):
+        load(path, ["stages.ppo.prm=x"])

@@ -1,0 +1,97 @@
+"""Installed plugins in recipes: used like built-in kinds, imported when named, and refused at the line that names them.
+
+Every test is a real process with real distributions on its path.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.distributions import install, several, twice, variants
+from tests.recipe.test_loader import GOOD
+
+OLD = "{kind: best_of_n, num_samples: 4}"
+TWICE_RECIPE = GOOD.replace(OLD, "{kind: twice, most_samples: 3, temperature: 0.7}")
+LINE = next(i for i, line in enumerate(TWICE_RECIPE.splitlines(), 1) if "kind: twice" in line)
+
+
+def recipe(folder: Path, text: str, name: str = "r.yaml") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_a_plugin_is_named_like_a_built_in_kind(tmp_path: Path) -> None:
+    good = recipe(tmp_path, TWICE_RECIPE)
+    typo = recipe(tmp_path, TWICE_RECIPE.replace("most_samples", "most_sample"), "typo.yaml")
+    low = recipe(tmp_path, TWICE_RECIPE.replace("most_samples: 3", "most_samples: 0"), "low.yaml")
+    near = recipe(tmp_path, GOOD.replace(OLD, "{kind: twise}"), "near.yaml")
+    far = recipe(tmp_path, GOOD.replace(OLD, "{kind: quorum_of_seven}"), "far.yaml")
+    site = twice(tmp_path / "site")
+    files = (good, typo, low, near, far)
+    valid, misspelt, bounded, meant, unknown = several(site, *(["validate", file] for file in files), light=True)
+    assert valid.returncode == 0, valid.stderr
+    assert {end.returncode for end in (misspelt, bounded, meant, unknown)} == {2}
+    place = f"{typo}:{LINE}:23: stages[3].searches[0].most_sample: unknown key 'most_sample'."
+    assert f"{place} Did you mean 'most_samples'?" in misspelt.stderr
+    assert f"{low}:{LINE}:37: stages[3].searches[0].most_samples: " in bounded.stderr
+    place = f"{near}:{LINE}:16: stages[3].searches[0].kind: unknown kind 'twise'."
+    assert f"{place} Did you mean 'twice'?" in meant.stderr
+    assert "unknown kind 'quorum_of_seven'. Choose one of: " in unknown.stderr
+    assert "install a plugin that provides it" in unknown.stderr
+
+
+def test_a_plugin_that_no_recipe_names_is_not_imported(tmp_path: Path) -> None:
+    entries = {"searches": {"bomb": "bomb:plugin", "beam": "bomb:plugin"}, "stages": {"boom": "bomb:other"}}
+    bomb = f"open({str(tmp_path / 'imported')!r}, 'w').close()\nraise SystemExit('boom')\n"
+    site = install(tmp_path / "site", "bomb", entries, {"bomb.py": bomb})
+    beam = GOOD.replace(OLD, "{kind: beam}")  # the built-in one, whatever is installed
+    good, named = recipe(tmp_path, beam), recipe(tmp_path, TWICE_RECIPE.replace("twice", "bomb"), "named.yaml")
+    for end in several(site, ["validate", good], ["plan", good]):
+        assert end.returncode == 0, end.stderr
+    assert not (tmp_path / "imported").exists()
+    (end,) = several(site, ["validate", named])
+    assert end.returncode == 2 and (tmp_path / "imported").exists()
+    assert f"{named}:{LINE}:16: stages[3].searches[0].kind: the plugin 'bomb' of bomb 1.2 cannot be used" in end.stderr
+    assert "SystemExit: boom" in end.stderr and "pip install --upgrade bomb" in end.stderr
+
+
+BROKEN = {
+    "absent": ("", "import not_there_at_all\n", "ModuleNotFoundError: No module named 'not_there_at_all'"),
+    "syntax": ("", "plugin = (\n", "SyntaxError"),
+    "empty": ("", "other = 1\n", "AttributeError"),
+    "number": ("", "plugin = 7\n", "its entry point is a int, not an `o1kit.plugin.Plugin`"),
+    "future": ("api=1", "api=99", "it was made for plugin API 99, and this o1kit has 1"),
+    "another": ('Literal["twice"]', 'Literal["thrice"]', "kind: Literal[\"another\"]`, and has 'thrice'"),
+    "kindless": ('kind: Literal["twice"]', "sort: int", "and has none"),
+    "baseless": ("config=TwiceConfig", "config=dict", "no subclass of `o1kit.search.section.SearchSection`"),
+    "placeless": ("twice_search.search:Twice", "twice_search.search", "its `factory` is neither"),
+}
+
+
+def test_broken_plugins_are_faults_at_the_lines_that_name_them(tmp_path: Path) -> None:
+    """All of them in one recipe: every fault is told at once. Two packages with one name are one more."""
+    site = twice(variants(tmp_path / "site", {name: (old, new) for name, (old, new, _) in BROKEN.items()}))
+    install(site, "o1kit-other", {"searches": {"twice": "twice_search:plugin"}}, {})
+    lines = "".join(f"      - {{kind: {name}}}\n" for name in [*BROKEN, "twice"])
+    wrong = recipe(tmp_path, GOOD.replace(f"      - {OLD}\n", lines), "wrong.yaml")
+    other, end = several(site, ["validate", recipe(tmp_path, GOOD)], ["validate", wrong])
+    assert other.returncode == 0, other.stderr
+    assert end.returncode == 2, end.stdout
+    for i, (name, (_, _, words)) in enumerate(BROKEN.items()):
+        place = f"{wrong}:{LINE + i}:16: stages[3].searches[{i}].kind"
+        found = next(line for line in end.stderr.splitlines() if place in line)
+        assert f"the plugin {name!r} of pkg-{name} 1.2 cannot be used: " in found
+        assert words in found and f"pip install --upgrade pkg-{name}" in found
+    assert "o1kit-other 1.2 and o1kit-twice 1.2 both register 'twice' in o1kit.searches" in end.stderr
+
+
+def test_the_schema_lists_installed_kinds(tmp_path: Path) -> None:
+    calls = (["schema"], ["schema", "--no-plugins"], ["schema", "--out", tmp_path / "schema.json"])
+    shown, without, written = several(twice(tmp_path / "site"), *calls, light=True)
+    section = json.loads(shown.stdout)["$defs"]["TwiceConfig"]["properties"]["most_samples"]
+    assert (section["anyOf"][0]["minimum"], section["description"]) == (1, "Samples at most.")
+    definitions = json.loads(without.stdout)["$defs"]
+    assert "TwiceConfig" not in definitions and "BestOfNConfig" in definitions
+    assert written.returncode == 0 and (tmp_path / "schema.json").read_text() == shown.stdout
