@@ -88,6 +88,8 @@ def lay_out(folder: Path) -> None:
     (folder / "problems.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (folder / "recipes").symlink_to(ROOT / "recipes")
     (folder / "small.yaml").write_text(RUN)
+    sft = "stages:\n  - {kind: sft, name: sft, steps: 1}\n"
+    (folder / "letters.yaml").write_text(RUN.replace("stages:\n", sft))
     assert main(["run", str(folder / "small.yaml"), "--runs-dir", str(folder / "runs"), "--plain"]) == 0
     for copy in ("first", "second", "mine"):
         shutil.copytree(folder / "runs/quickstart", folder / "runs" / copy)

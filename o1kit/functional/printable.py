@@ -11,3 +11,8 @@ def printable(text: str) -> str:
     What a recipe takes from the environment is shown as it is written there.
     """
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in hide(text))
+
+
+def one_line(text: str) -> str:
+    """The same on one line: what a file says never looks like a line of ours."""
+    return printable(text).replace("\n", "\\n")
