@@ -1,4 +1,4 @@
-"""A virtual environment of its own for a plugin: what is here is seen from it, what is installed there is not seen here."""
+"""A virtual environment of its own for a plugin: it sees what is here, and nothing of it is seen here."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from o1kit.cli import main
-from tests.recipe.test_loader import GOOD
+from tests.recipe.test_loader import GOOD, RECIPES
 from tests.test_cli import NO_TORCH, o1kit
 
 SOURCE, MODEL = (
@@ -60,6 +60,13 @@ def test_a_dry_run_shows_all_stages_and_touches_nothing(recipe: Path) -> None:
     assert rows == [["sft", "sft", "run"], ["prm", "prm", "run"], ["ppo", "ppo", "run"], ["eval", "evaluate", "run"]]
     assert done.stdout.endswith("ready to run\n")
     assert listing(recipe.parent) == before
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_shipped_recipe_is_ready_to_run(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(path), "--dry-run", "--runs-dir", str(tmp_path / "runs")]) == 0
+    assert capsys.readouterr().out.endswith("ready to run\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_everything_that_is_missing_is_told_at_once(recipe: Path, tmp_path: Path, dry: Dry) -> None:

@@ -74,7 +74,7 @@ def resume(
     """Go on with a run, from its folder alone."""
     from os import chdir
 
-    from o1kit.cli.starting import Start, words
+    from o1kit.cli.starting import Start, given, words
     from o1kit.control.find import find_run
     from o1kit.resuming import resumed, started_in
 
@@ -83,17 +83,17 @@ def resume(
     found = resumed(directory, sets, stage, overlays, changed=changed)
     source = found.launch.recipe if found.from_file else directory / "recipe.json"
     print(f"{directory.name}: recipe {source}", flush=True)
+    start = Start(found.plan, found.launch, directory.parent, plain, resume=True)
     if found.plan.recipe.lock is not None and not allow_drift:
         from o1kit.sharing.lock import require
 
-        require(found.plan.recipe, Path(found.launch.recipe_directory))
-    start = Start(found.plan, found.launch, directory.parent, plain, resume=True)
+        require(found.plan.recipe, start.recipe_directory)
     if dry_run:
         start.rehearsed()
     elif detach:
-        arguments = ["resume", *words("--set", sets), *words("--overlay", overlays), *words("--stage", stage)]
-        options = [*(["--changed"] if changed else []), *(["--allow-drift"] if allow_drift else [])]
-        start.detached([*arguments, *options, f"--runs-dir={directory.parent}", "--", str(directory)])
+        options = [*words("--set", sets), *words("--overlay", overlays), *words("--stage", stage)]
+        options += [*given("--changed", changed), *given("--allow-drift", allow_drift)]
+        start.detached(["resume", *options, f"--runs-dir={directory.parent}", "--", str(directory)])
     else:
         start.here()
 
