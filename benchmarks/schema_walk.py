@@ -83,7 +83,9 @@ def inside(annotation: Any) -> Iterator[tuple[type[BaseModel], Path, Callable[[A
     """The sections in a type: class, path to it, and what puts one there."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation, (), lambda inner: inner
+        kind = annotation.model_fields.get("kind")
+        if kind is None or get_origin(kind.annotation) is Literal:  # else what plugins' sections have in common
+            yield annotation, (), lambda inner: inner
     elif origin is Annotated:
         yield from inside(arguments[0])
     elif origin in (Union, types.UnionType):
