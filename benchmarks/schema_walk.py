@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from o1kit.kinds import marker, sections
 from o1kit.recipe.schema import Recipe
 from o1kit.recipe.source import Path
 
@@ -84,9 +83,9 @@ def inside(annotation: Any) -> Iterator[tuple[type[BaseModel], Path, Callable[[A
     """The sections in a type: class, path to it, and what puts one there."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation, (), lambda inner: inner
-    elif origin is Annotated and marker(annotation) is not None and not sections(annotation):
-        return  # all kinds are those of plugins
+        kind = annotation.model_fields.get("kind")
+        if kind is None or get_origin(kind.annotation) is Literal:  # else what plugins' sections have in common
+            yield annotation, (), lambda inner: inner
     elif origin is Annotated:
         yield from inside(arguments[0])
     elif origin in (Union, types.UnionType):

@@ -109,10 +109,7 @@ def run_plan(
         Interrupt(run.display.say).listening() as run.interrupt,
         recorded(directory, launch, names, chosen) as run.beats,
     ):
-        record = Record(plan, recipe_directory, directory, chosen)
         run.go(chosen)
-        for line in record.finish():
-            run.display.say(line)
     return directory
 
 
@@ -171,9 +168,12 @@ class _Run:
         with use(self.display), quiet():
             self.announce(chosen)
             write_json(self.directory / "recipe.json", public(self.plan.recipe))
+            record = Record(self.plan, self.recipe_directory, self.directory, chosen)
             for stage in self.plan.stages:
                 self.stage(stage, selected=stage.name in chosen)
             self.report()
+            for line in record.finish():
+                self.display.say(line)
 
     @cached_property
     def problems_checked(self) -> bool:

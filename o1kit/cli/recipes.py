@@ -32,7 +32,7 @@ def list_recipes(json: Json = False) -> None:
         return
     for recipe in found:
         print(f"{recipe.name}\n  {recipe.header.get('What', '')}")
-        for field in ("Hardware", "Expect"):
+        for field in ("Hardware", "Before", "Expect"):
             if field in recipe.header:
                 print(f"  {field}: {recipe.header[field]}")
     print("\nCopy one with o1kit recipe cp NAME, or start small with o1kit recipe new NAME.")

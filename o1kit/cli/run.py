@@ -1,4 +1,4 @@
-"""`o1kit run | validate`: what a recipe is for."""
+"""`o1kit run | validate | plan`: what a recipe is for."""
 
 from __future__ import annotations
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from o1kit.functional.secrets import hide
+
 
 def printable(text: str) -> str:
-    """The text with control characters written out: a model's, or a file's, never moves the cursor or sets a title."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+    """The text with control characters written out: a model's, or a file's, never moves the cursor or sets a title.
+
+    What a recipe takes from the environment is shown as it is written there.
+    """
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in hide(text))
 
 
 def one_line(text: str) -> str:

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from o1kit.models.config import HttpEngineConfig, local_engine
+from o1kit.models.config import HttpEngineConfig
 from o1kit.plan import Plan, PlannedStage
-from o1kit.planning.facts import Facts, read_facts
+from o1kit.planning.facts import Facts, in_process, read_facts
 from o1kit.planning.history import Correction, Entry, correction
 from o1kit.planning.history import read as read_history
 from o1kit.planning.lengths import Lengths, guessed
@@ -163,7 +163,7 @@ class _Estimator:
         self.rates: Rates = facts.rates if facts is not None else formula(weights, known.machine)
         self.basis = "probe" if facts is not None else "formula"
         self.model = f"{weights.parameters}/{weights.layers}/{weights.hidden}/{weights.bytes_per_parameter}"
-        self.engine = local_engine(plan.recipe.engine)
+        self.engine = in_process(plan.recipe)
         self.problems = sum(split.num_problems for split in plan.recipe.tasks.values())
 
     def stage(self, stage: PlannedStage) -> StageEstimate:

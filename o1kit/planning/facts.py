@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from o1kit.artifacts import write_atomic
+from o1kit.config import public
 from o1kit.errors import O1kitError
-from o1kit.models.config import local_engine
+from o1kit.models.config import TorchEngineConfig, local_engine
 from o1kit.planning.lengths import Lengths, as_lengths
 from o1kit.planning.machine import Machine
 from o1kit.planning.rates import Rates, as_rates
@@ -43,14 +44,23 @@ def cache_folder() -> Path:
     return (Path(given) if given else Path.home() / ".cache") / "o1kit"
 
 
+def in_process(recipe: Recipe) -> TorchEngineConfig:
+    """The options of models in this process; the usual ones where a plugin's engine samples."""
+    found: object = local_engine(recipe.engine)
+    return found if isinstance(found, TorchEngineConfig) else TorchEngineConfig()
+
+
 def shape_of(recipe: Recipe, machine: Machine) -> str:
     """A name of all that the facts depend on."""
+    said = public(recipe, include={"model", "tasks"})  # of a value from the environment its name alone
+    tasks = {n: {k: v for k, v in split.items() if k != "num_problems"} for n, split in said["tasks"].items()}
+    engine = in_process(recipe)
     parts = {
         "format": FORMAT,
         "machine": machine.fingerprint,
-        "model": recipe.model.model_dump(mode="json"),
-        "tasks": {n: split.model_dump(mode="json", exclude={"num_problems"}) for n, split in recipe.tasks.items()},
-        "engine": local_engine(recipe.engine).model_dump(mode="json", exclude={"memory_mb"}),
+        "model": said["model"],
+        "tasks": tasks,
+        "engine": [engine.kind, engine.max_batch],
         "trained": [[s.kind, getattr(s, "lora", None) is not None] for s in recipe.stages],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from o1kit.models.config import HfModelConfig, HttpEngineConfig, local_engine
+from o1kit.models.config import HfModelConfig, HttpEngineConfig
 from o1kit.planning.estimate import Estimate
+from o1kit.planning.facts import in_process
 from o1kit.recipe.schema import Recipe
 
 SHOWN = 3
@@ -71,7 +72,7 @@ def _excess(found: Estimate) -> float:
 
 def _candidates(recipe: Recipe, before: Estimate) -> Iterator[tuple[str, str]]:
     """Changes and their prices: those that cost time only come first, those that change what is learned last."""
-    engine = local_engine(recipe.engine)
+    engine = in_process(recipe)
     place = "engine.local" if isinstance(recipe.engine, HttpEngineConfig) else "engine"
     for part in (2, 4, 8):
         if engine.memory_mb // part >= LEAST_MB:

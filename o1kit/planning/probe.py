@@ -18,10 +18,10 @@ import torch
 from o1kit import registry
 from o1kit.cpu import tune_process
 from o1kit.engines.policy import DELIMITER, PromptTemplate
-from o1kit.models.config import HttpEngineConfig, local_engine
+from o1kit.models.config import HttpEngineConfig
 from o1kit.models.load import add_lora
 from o1kit.plan import Plan
-from o1kit.planning.facts import Facts
+from o1kit.planning.facts import Facts, in_process
 from o1kit.planning.lengths import Lengths, guessed
 from o1kit.planning.machine import Machine
 from o1kit.planning.rates import ADAPTERS, Rates, formula
@@ -196,8 +196,8 @@ def _sampling(
 ) -> Rates:
     """Rates of drawing and reading, from one run with many sequences and one with few."""
     recipe = plan.recipe
-    engine = build_engine(model.eval(), template, local_engine(recipe.engine))
-    most = int(min(local_engine(recipe.engine).max_batch, max(8.0, OPERATIONS / DRAWN / parameters)))
+    engine = build_engine(model.eval(), template, in_process(recipe))
+    most = int(min(in_process(recipe).max_batch, max(8.0, OPERATIONS / DRAWN / parameters)))
     prompts = [row.token_ids[: row.prompt_length] for row in rows] or [[template.eos_id]]
     few = max(1, most // 8)
     if not isinstance(recipe.engine, HttpEngineConfig):

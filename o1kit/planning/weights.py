@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from o1kit import registry
+from o1kit.functional.secrets import hide
 from o1kit.models.config import HfModelConfig, LoraConfig, ScratchModelConfig
 from o1kit.recipe.schema import Recipe
 
@@ -132,7 +133,7 @@ def hugging_face(config: HfModelConfig) -> Weights | Unknown:
     """A model by its `config.json` and the headers of its safetensors files."""
     folder = local_folder(config.source)
     if folder is None:
-        return Unknown(f"model.source: {config.source!r} is no folder here, and no downloaded hub id")
+        return Unknown(hide(f"model.source: {config.source!r} is no folder here, and no downloaded hub id"))
     said = _json(folder / "config.json")
     try:
         hidden, heads = int(said["hidden_size"]), int(said["num_attention_heads"])
@@ -141,10 +142,10 @@ def hugging_face(config: HfModelConfig) -> Weights | Unknown:
         kv, vocabulary = width * int(said.get("num_key_value_heads") or heads), int(said["vocab_size"])
         longest = int(said["max_position_embeddings"])
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        return Unknown(f"{folder / 'config.json'}: says too little of the model (layers, widths, vocabulary)")
+        return Unknown(hide(f"{folder / 'config.json'}: says too little of the model (layers, widths, vocabulary)"))
     shapes = _headers(folder)
     if not shapes:
-        return Unknown(f"{folder}: holds no safetensors weights")
+        return Unknown(hide(f"{folder}: holds no safetensors weights"))
     shapes = {n: s for n, s in shapes.items() if not n.startswith("head.")}
     if said.get("tie_word_embeddings", False):
         shapes.pop("lm_head.weight", None)

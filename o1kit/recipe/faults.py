@@ -9,6 +9,7 @@ from typing import Any
 
 from o1kit.errors import O1kitError, RecipeError
 from o1kit.functional.printable import printable
+from o1kit.functional.secrets import hide
 from o1kit.recipe.source import OPTION, Fault, Source, show
 
 MAX_FAULTS = 20
@@ -33,7 +34,7 @@ def failure(source: Source) -> RecipeError:
 
 def as_data(error: O1kitError, file: str) -> list[dict[str, Any]]:
     """The faults of an error for programs; of one that has none, its message with the file it is about."""
-    faults = getattr(error, "faults", ()) or [Fault(file, (), str(error))]
+    faults = getattr(error, "faults", ()) or [Fault(file, (), hide(str(error)))]
     return [
         {
             "file": fault.file,

@@ -10,8 +10,8 @@ import o1kit
 from o1kit.errors import RecipeError
 from o1kit.registry import suggestion
 
-FIELDS = ("What", "Hardware", "Run", "Expect")
-"""What the comment at the top of a shipped recipe tells."""
+FIELDS = ("What", "Hardware", "Before", "Run", "Expect")
+"""What the comment at the top of a shipped recipe tells; `Before` is for those that need something first."""
 _FIELD = re.compile(rf"# ({'|'.join(FIELDS)}): (.*)")
 
 

@@ -48,6 +48,10 @@ FAULTS = (
     "validate r.yaml --set name=${env:O1KIT_WORD}",
     "validate r.yaml --set engine.endpoints=[${env:O1KIT_WORD}]",
     "plan r.yaml --set stages.evaluate.policies=[${env:O1KIT_WORD}]",
+    "recipe lock r.yaml --set tasks.train.sources[0].path=${env:O1KIT_DATA}/none.jsonl",
+)
+FAULTS_OF_DATA = (
+    "run r.yaml --dry-run --set tasks.train.sources[0].path=${env:O1KIT_DATA}/none.jsonl",
     "data show r.yaml --set tasks.train.sources[0].path=${env:O1KIT_DATA}/none.jsonl",
 )
 
@@ -85,8 +89,13 @@ def test_commands_show_and_write_names_of_variables(
             assert secret.encode() not in path.read_bytes(), path
 
 
-def test_faults_show_names_of_variables(recipe: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    for command in FAULTS:
+@pytest.mark.parametrize(
+    "commands", [FAULTS, pytest.param(FAULTS_OF_DATA, marks=pytest.mark.slow)], ids=["recipe", "data"]
+)
+def test_faults_show_names_of_variables(
+    commands: tuple[str, ...], recipe: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for command in commands:
         code = main(shlex.split(command))
         said = capfd.readouterr()
         assert code in (2, 4), (command, said)
