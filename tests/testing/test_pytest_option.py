@@ -25,7 +25,7 @@ def test_the_kit_runs_without_a_file(tmp_path: Path) -> None:
     (tmp_path / "test_other.py").write_text("def test_not_asked_for(): assert False")
     sections = ("--o1kit-section", "num_samples: 2", "--o1kit-section", "generator: chain_sum")
     kinds = ("--o1kit-plugin", "searches:sample", "--o1kit-plugin", "tasks:reasoning_gym")
-    done = kit(tmp_path, *kinds, *sections, "-k", "budget or prefix", "-v")
+    done = kit(tmp_path, *kinds, *sections, "-k", "budget or prefix", "-vv")
     assert "2 passed" in done.stdout, done.stdout + done.stderr
     assert "[searches:sample-budget]" in done.stdout and "[tasks:reasoning_gym-prefix]" in done.stdout
 
