@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from o1kit.kinds import marker, sections
 from o1kit.recipe.schema import Recipe
 from o1kit.recipe.source import Path
 
@@ -84,6 +85,8 @@ def inside(annotation: Any) -> Iterator[tuple[type[BaseModel], Path, Callable[[A
     origin, arguments = get_origin(annotation), get_args(annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation, (), lambda inner: inner
+    elif origin is Annotated and marker(annotation) is not None and not sections(annotation):
+        return  # all kinds are those of plugins
     elif origin is Annotated:
         yield from inside(arguments[0])
     elif origin in (Union, types.UnionType):
