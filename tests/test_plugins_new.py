@@ -9,7 +9,9 @@ import pytest
 
 from o1kit.cli import main
 from o1kit.recipe.loader import load_recipe
-from o1kit.scaffold.plugin import GROUPS, names_of
+from o1kit.scaffold.plugin import GROUPS, make_plugin, names_of
+from o1kit.testing.conformance import checks_of
+from o1kit.testing.subject import Subject
 from tests.distributions import install
 from tests.plugin_venv import PluginVenv
 
@@ -72,6 +74,19 @@ def test_an_unknown_group_is_told_the_nearest(tmp_path: Path, capsys: pytest.Cap
 def test_names_follow_from_one() -> None:
     names = names_of("o1kit-first-twice", "searches")
     assert (names.package, names.kind, names.type) == ("o1kit_first_twice", "first_twice", "FirstTwice")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", ["rewards", "tasks"])
+def test_new_rewards_and_sources_pass_the_kit(group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"fresh-{group}"
+    make_plugin(name, group, tmp_path)
+    kind = name.replace("-", "_")
+    monkeypatch.syspath_prepend(install(tmp_path / "site", name, {group: {kind: f"{kind}:plugin"}}, {}))
+    monkeypatch.syspath_prepend(tmp_path / name / "src")
+    subject = Subject(group, kind)
+    for check in checks_of(group):
+        check(subject)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from o1kit.testing.subject import Subject
 
+SUBJECTS = pytest.StashKey["list[Subject]"]()
 OPTION, SECTION = "--o1kit-plugin", "--o1kit-section"
 MODULE = Path(__file__).with_name("selected.py")
 """The module of tests that the option selects."""
@@ -40,8 +41,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Adds the module of tests to what is collected; it is all that is, if nothing was named."""
+    """Adds the module of tests to what is collected; it is all that is, if nothing was named.
+
+    Raises:
+        UsageError: the options make no sense.
+    """
     if config.getoption(OPTION):
+        config.stash[SUBJECTS] = subjects(config)
         named = config.args if config.args_source == pytest.Config.ArgsSource.ARGS else []
         config.args = [*named, str(MODULE)]
 
@@ -50,13 +56,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test for each check of each kind."""
     if "o1kit_check" not in metafunc.fixturenames:
         return
-    from o1kit.errors import O1kitError
     from o1kit.testing.conformance import checks_of
 
-    try:
-        cases = [(check, one) for one in subjects(metafunc.config) for check in checks_of(one.group)]
-    except O1kitError as error:
-        raise pytest.UsageError(str(error)) from None
+    cases = [(check, one) for one in metafunc.config.stash.get(SUBJECTS, []) for check in checks_of(one.group)]
     ids = [f"{one.group}:{one.kind}-{check.name}" for check, one in cases]
     metafunc.parametrize(("o1kit_check", "o1kit_subject"), cases, ids=ids)
 
@@ -65,8 +67,10 @@ def subjects(config: pytest.Config) -> list[Subject]:
     """The kinds that the options name, each with its section.
 
     Raises:
-        UsageError: a word is not of the form GROUP:KIND, or a section is no mapping.
+        UsageError: a word is not of the form GROUP:KIND, there is no such group, or a section is no mapping.
     """
+    from o1kit.registry import suggestion
+    from o1kit.testing.conformance import GROUPS
     from o1kit.testing.subject import Subject
 
     words, sections = config.getoption(OPTION), config.getoption(SECTION)
@@ -77,6 +81,8 @@ def subjects(config: pytest.Config) -> list[Subject]:
         group, colon, kind = word.partition(":")
         if not (group and colon and kind):
             raise pytest.UsageError(f"{OPTION} {word}: write GROUP:KIND, for example searches:my_kind")
+        if group not in GROUPS:
+            raise pytest.UsageError(f"{OPTION} {word}: no checks for {group!r}.{suggestion(group, list(GROUPS))}")
         found.append(Subject(group, kind, _section(text), Path.cwd()))
     return found
 
