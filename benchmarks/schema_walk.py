@@ -30,7 +30,9 @@ NEEDED: dict[str, dict[str, Any]] = {
     "BestOfNConfig": {"select": "majority"},
     "ConsensusLabelsConfig": {"of": ["one", "two"]},
     "DiversityConfig": {"temperatures": [0.5, 1.0]},
+    "FileHash": {"sha256": "0" * 64},
     "LabelsConfig": {"policy": "model"},
+    "LockConfig": {"o1kit": "0", "code": "0" * 64, "environment": "0" * 64},
 }
 """What a section cannot do without although no field says so."""
 MARK = "@@here@@"

@@ -6,13 +6,14 @@ import importlib
 import sys
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from o1kit.errors import EnvironmentFailure, RecipeError
 from o1kit.nearest import nearest
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from o1kit.config import Config
     from o1kit.plugin import Plugin
 
@@ -228,6 +229,8 @@ _LOADED: dict[type, Installed] = {}
 @cache
 def _scan(group: str, path: tuple[str, ...]) -> tuple[Installed, ...]:
     """What is registered in a group, read once for each `sys.path`."""
+    from importlib.metadata import entry_points  # takes a while: recipes of built-in kinds do without it
+
     found = [
         Installed(group, entry.name, entry.dist.name, entry.dist.version, entry)
         for entry in entry_points(group=f"o1kit.{group}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from o1kit import registry
+from o1kit.config import public
 from o1kit.control.find import is_run
 from o1kit.control.lock import busy
 from o1kit.control.state import look
@@ -18,6 +19,7 @@ from o1kit.identity import Identities
 from o1kit.models.config import HttpEngineConfig
 from o1kit.outlook import WORK, Row, outlook
 from o1kit.runner import NEEDED_MB
+from o1kit.sharing.inputs import plugin_versions
 
 if TYPE_CHECKING:
     from o1kit.plan import Plan
@@ -119,22 +121,9 @@ def _engine(recipe: Any) -> Iterator[O1kitError]:
 
 def _notes(plan: Plan) -> Iterator[str]:
     recipe: Any = plan.recipe
-    for group, kinds in _kinds(plan).items():
-        for kind in kinds:
-            if kind in registry.names(group) and registry.origin(group, kind) != "built-in":
-                yield f"plugin: {group} {kind} from {registry.origin(group, kind)}"
+    for name, version in plugin_versions(recipe).items():
+        yield f"plugin: {name} {version}"
     if isinstance(recipe.engine, HttpEngineConfig):
-        yield f"servers, not contacted: {', '.join(recipe.engine.endpoints)}"
+        yield f"servers, not contacted: {', '.join(public(recipe.engine)['endpoints'])}"
     if recipe.tracking.wandb.mode == "online":
         yield f"metrics go to Weights & Biases over the network, project {recipe.tracking.wandb.project}"
-
-
-def _kinds(plan: Plan) -> dict[str, list[str]]:
-    """The kinds that the recipe names, by group."""
-    searches = [getattr(getattr(stage.config, "search", None), "kind", None) for stage in plan.stages]
-    searches += [s.kind for stage in plan.stages for s in getattr(stage.config, "searches", ())]
-    return {
-        "stages": sorted({stage.kind for stage in plan.stages}),
-        "tasks": sorted({s.kind for split in plan.recipe.tasks.values() for s in split.sources}),
-        "searches": sorted({kind for kind in searches if kind is not None}),
-    }

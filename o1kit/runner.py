@@ -6,6 +6,7 @@
     runs/<name>/<stage>/config.json  the stage's section
     runs/<name>/<stage>/...          weights, metrics.jsonl, rollouts.jsonl, done.json last
     runs/<name>/results.json         what the last evaluation measured
+    runs/<name>/plan.json            what the run was expected to take, and what it took
 
 A finished stage with the same fingerprint is skipped. A changed one moves aside (to `<stage>.previous`) and runs anew.
 A killed one continues from its newest intact checkpoint.
@@ -46,6 +47,7 @@ from o1kit.cpu import peak_memory_mb, tune_process
 from o1kit.errors import RecipeError
 from o1kit.identity import STAGE, Identities
 from o1kit.outlook import outlook, read_json, require_work, summary
+from o1kit.planning.record import Record
 from o1kit.protocols import Artifact, BuiltStage, StageInputs, TrackerContext
 from o1kit.report import results as results_file
 from o1kit.report.table import cells, headings, print_report
@@ -107,7 +109,10 @@ def run_plan(
         Interrupt(run.display.say).listening() as run.interrupt,
         recorded(directory, launch, names, chosen) as run.beats,
     ):
+        record = Record(plan, recipe_directory, directory, chosen)
         run.go(chosen)
+        for line in record.finish():
+            run.display.say(line)
     return directory
 
 

@@ -2,11 +2,14 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What runs and plans measure is kept there: tests neither leave any of it behind nor depend on what there is.
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="o1kit-tests-cache-")
 
 
 @pytest.fixture(autouse=True)

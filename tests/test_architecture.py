@@ -15,6 +15,7 @@ LEVELS = [
     {"cli"},
     {"rehearsal", "resuming", "doctor"},
     {"runner", "rescoring", "samples", "sharing", "testing", "scaffold"},
+    {"planning"},
     {"outlook"},
     {"identity"},
     {"plan", "trainer"},

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.distributions import install, o1kit
-from tests.test_cli import NO_TORCH
+from tests.distributions import install, several
 
 COMMANDS = '''
 import typer
@@ -45,28 +44,26 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_help_names_them_without_importing_them(site: Path, tmp_path: Path) -> None:
-    done = o1kit(site, "--help", code=NO_TORCH, cwd=tmp_path)
+    done, plugins = several(site, ["--help"], ["plugins", "list"], cwd=tmp_path, light=True)
     assert done.returncode == 0, done.stderr
     for name in ("greet", "count", "broken"):
         assert any(name in line and "o1kit-greeting 1.2" in line for line in done.stdout.splitlines())
     assert not (tmp_path / "imported").exists()
-    listed = o1kit(site, "plugins", "list", cwd=tmp_path).stdout
-    assert any(line.split()[:2] == ["commands", "validate"] and "built-in name" in line for line in listed.splitlines())
+    taken = [line for line in plugins.stdout.splitlines() if line.split()[:2] == ["commands", "validate"]]
+    assert len(taken) == 1 and "built-in name" in taken[0]
 
 
 def test_they_run_with_their_own_options(site: Path, tmp_path: Path) -> None:
-    assert o1kit(site, "greet", "hello", "you", "--loud").stdout == "hello you!\n"
-    assert "Say goodbye" in o1kit(site, "greet", "--help").stdout
-    counted = o1kit(site, "count", "--number", 2)
+    calls = (["greet", "hello", "you", "--loud"], ["greet", "--help"], ["count", "--number", 2])
+    greeted, told, counted = several(site, *calls)
+    assert greeted.stdout == "hello you!\n" and "Say goodbye" in told.stdout
     assert (counted.stdout, counted.returncode) == ("0 1\n", 7)
 
 
 def test_one_that_is_broken_fails_alone(site: Path, tmp_path: Path) -> None:
-    done = o1kit(site, "broken", "--help", cwd=tmp_path)
+    calls = (["broken", "--help"], ["validate", "nowhere.yaml"], ["gret"])
+    done, core, typo = several(site, *calls, cwd=tmp_path)
     assert done.returncode == 3 and (tmp_path / "imported").exists()
     assert "the plugin 'broken' of o1kit-greeting 1.2" in done.stderr and "not_there_at_all" in done.stderr
-    assert "Traceback" not in done.stderr
-    core = o1kit(site, "validate", "nowhere.yaml", cwd=tmp_path)
     assert core.returncode == 2 and "no such file" in core.stderr
-    typo = o1kit(site, "gret", cwd=tmp_path)
     assert typo.returncode == 2 and "'greet'" in typo.stderr

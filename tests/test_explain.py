@@ -176,6 +176,7 @@ def test_the_command_in_all_its_forms(good: Path, capsys: pytest.CaptureFixture[
     assert f"steps: 5 # {place(good, 'steps: 5', '5')}" in " ".join(said("--full").split())
     assert [row["path"] for row in json.loads(said("--set", "seed=7", "--diff", good, "--json"))] == ["seed"]
     assert "seed: 7 (--set seed=7) -> 0 (default)" in said("--set", "seed=7", "--diff", good)
+    assert "stages.ppo.iterations" in said("--diff", "quickstart")
     assert main(["explain", str(good), "stages.ppo.serch"]) == 2
     assert "Did you mean 'search'?" in capsys.readouterr().err
 

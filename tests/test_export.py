@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from o1kit.artifacts import write_done
 from o1kit.models.load import save_directory
-from tests.distributions import install, o1kit
+from tests.distributions import install, several
 from tests.tiny import tiny
 
 EXPORTER = '''
@@ -51,7 +51,7 @@ def stage(tmp_path: Path) -> Path:
 
 def test_a_policy_is_loaded_by_plain_transformers(stage: Path, tmp_path: Path) -> None:
     out = tmp_path / "out/model"
-    done = o1kit(tmp_path / "site", "export", stage, out)
+    done, again = several(tmp_path / "site", ["export", stage, out], ["export", stage, out])
     assert done.returncode == 0, done.stderr
     assert not (out / "metrics.jsonl").exists() and not (out / "done.json").exists()
     loaded = AutoModelForCausalLM.from_pretrained(out, local_files_only=True)
@@ -62,7 +62,6 @@ def test_a_policy_is_loaded_by_plain_transformers(stage: Path, tmp_path: Path) -
     card = (out / "README.md").read_text()
     weights = hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
     assert f"| model.safetensors | `{weights}` |" in card and '"name": "mine"' in card
-    again = o1kit(tmp_path / "site", "export", stage, out)
     assert again.returncode == 3 and "is there already" in again.stderr
 
 
@@ -71,10 +70,8 @@ def test_what_is_not_finished_or_changed_is_refused(stage: Path, tmp_path: Path)
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(bytes(data))
-    changed = o1kit(tmp_path, "export", stage, tmp_path / "out")
+    changed, unfinished = several(tmp_path, *(["export", folder, tmp_path / "out"] for folder in (stage, stage.parent)))
     assert changed.returncode == 4 and "are not what done.json says" in changed.stderr
-    (stage / "done.json").unlink()
-    unfinished = o1kit(tmp_path, "export", stage, tmp_path / "out")
     assert unfinished.returncode == 4 and "no finished stage" in unfinished.stderr
     assert not (tmp_path / "out").exists()
 
@@ -83,10 +80,11 @@ def test_plugins_add_exporters(stage: Path, tmp_path: Path) -> None:
     site = install(
         tmp_path / "site", "names", {"exporters": {"names": "names_plugin:plugin"}}, {"names_plugin.py": EXPORTER}
     )
-    done = o1kit(site, "export", stage, tmp_path / "out", "--to", "names", "--option", "title=all files")
+    options = (["--option", "title=all files"], ["--option", "titel=x"])
+    calls = (["export", stage, tmp_path / f"out{i}", "--to", "names", *more] for i, more in enumerate(options))
+    done, wrong = several(site, *calls)
     assert done.returncode == 0, done.stderr
-    listed = (tmp_path / "out/names.txt").read_text().splitlines()
+    listed = (tmp_path / "out0/names.txt").read_text().splitlines()
     assert listed[0] == "all files" and listed[1:] == sorted(json.loads((stage / "done.json").read_text())["files"])
-    wrong = o1kit(site, "export", stage, tmp_path / "other", "--to", "names", "--option", "titel=x")
     assert wrong.returncode == 2 and "unknown key 'titel'. Did you mean 'title'?" in wrong.stderr
     assert "to.title: is required" in wrong.stderr

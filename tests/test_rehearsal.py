@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from o1kit.cli import main
-from tests.recipe.test_loader import GOOD
+from tests.recipe.test_loader import GOOD, RECIPES
 from tests.test_cli import NO_TORCH, o1kit
 
 SOURCE, MODEL = (
@@ -17,6 +17,14 @@ SOURCE, MODEL = (
     "kind: scratch\n  hidden_size: 64\n",
 )
 RECIPE = GOOD.replace(SOURCE, "kind: jsonl, path: z.jsonl")
+SERVED = """\
+o1kit: 1
+name: served
+model: {kind: hf, source: ./model}
+engine: {kind: http, endpoints: ['http://127.0.0.1:1/v1'], api_key_env: NO_SUCH_KEY}
+tasks: {heldout: {num_problems: 5, sources: [{kind: jsonl, path: y.jsonl}]}}
+stages: [{kind: evaluate, name: evaluate, policies: [model], searches: [{kind: greedy}]}]
+"""
 Dry = Callable[..., tuple[int, str, str]]
 
 
@@ -52,6 +60,13 @@ def test_a_dry_run_shows_all_stages_and_touches_nothing(recipe: Path) -> None:
     assert rows == [["sft", "sft", "run"], ["prm", "prm", "run"], ["ppo", "ppo", "run"], ["eval", "evaluate", "run"]]
     assert done.stdout.endswith("ready to run\n")
     assert listing(recipe.parent) == before
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_shipped_recipe_is_ready_to_run(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(path), "--dry-run", "--runs-dir", str(tmp_path / "runs")]) == 0
+    assert capsys.readouterr().out.endswith("ready to run\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_everything_that_is_missing_is_told_at_once(recipe: Path, tmp_path: Path, dry: Dry) -> None:
@@ -92,9 +107,10 @@ def test_dry_run_and_resume_insist_on_something_to_go_on_with(dry: Dry) -> None:
 
 def test_an_unset_key_of_a_server_is_told(recipe: Path, dry: Dry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
-    server = "engine: {kind: http, endpoints: ['http://127.0.0.1:1/v1'], api_key_env: NO_SUCH_KEY}"
-    recipe.write_text(RECIPE.replace("engine: {max_batch: 8}", server))
-    code, out, errors = dry("--stage", "sft")
+    recipe.write_text(SERVED)
+    (recipe.parent / "model").mkdir()
+    (recipe.parent / "model" / "config.json").write_text("{}")
+    code, out, errors = dry()
     assert code == 3
     assert "export NO_SUCH_KEY=" in errors
     assert "servers, not contacted: http://127.0.0.1:1/v1" in out

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from o1kit.cli import control, data, doctor, explain, export, labels, look, measure, plugins, recipes, run
+from o1kit.cli import control, data, doctor, explain, export, labels, look, measure, planning, plugins, recipes, run
 from o1kit.cli.installed import WithInstalled
 
 EXIT_CODES = "exit codes: 2 recipe or usage, 3 environment, 4 data, 5 diverged, 6 resources or rewards, 130 interrupted"
@@ -32,7 +32,7 @@ def _add(panel: str, command: Callable[..., Any], name: str | None = None) -> No
 
 _add(RECIPES, run.run)
 _add(RECIPES, run.validate)
-_add(RECIPES, run.plan)
+_add(RECIPES, planning.plan)
 _add(RECIPES, control.status)
 _add(RECIPES, control.stop)
 _add(RECIPES, control.resume)

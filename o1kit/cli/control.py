@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from o1kit.cli.options import RUNS, Detach, DryRun, Json, Overlays, Plain, RunsDir, Sets, Stages
+from o1kit.cli.options import RUNS, AllowDrift, Detach, DryRun, Json, Overlays, Plain, RunsDir, Sets, Stages
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Name of a run under --runs-dir, or its folder.")]
 
@@ -69,11 +69,12 @@ def resume(
     dry_run: DryRun = False,
     detach: Detach = False,
     plain: Plain = False,
+    allow_drift: AllowDrift = False,
 ) -> None:
     """Go on with a run, from its folder alone."""
     from os import chdir
 
-    from o1kit.cli.starting import Start, words
+    from o1kit.cli.starting import Start, given, words
     from o1kit.control.find import find_run
     from o1kit.resuming import resumed, started_in
 
@@ -83,13 +84,16 @@ def resume(
     source = found.launch.recipe if found.from_file else directory / "recipe.json"
     print(f"{directory.name}: recipe {source}", flush=True)
     start = Start(found.plan, found.launch, directory.parent, plain, resume=True)
+    if found.plan.recipe.lock is not None and not allow_drift:
+        from o1kit.sharing.lock import require
+
+        require(found.plan.recipe, start.recipe_directory)
     if dry_run:
         start.rehearsed()
     elif detach:
-        arguments = ["resume", *words("--set", sets), *words("--overlay", overlays), *words("--stage", stage)]
-        start.detached(
-            [*arguments, *(["--changed"] if changed else []), f"--runs-dir={directory.parent}", "--", str(directory)]
-        )
+        options = [*words("--set", sets), *words("--overlay", overlays), *words("--stage", stage)]
+        options += [*given("--changed", changed), *given("--allow-drift", allow_drift)]
+        start.detached(["resume", *options, f"--runs-dir={directory.parent}", "--", str(directory)])
     else:
         start.here()
 

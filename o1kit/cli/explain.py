@@ -22,7 +22,12 @@ def explain(
     ] = "",
     full: Annotated[bool, typer.Option("--full", help="Every value as YAML, with its origin as a comment.")] = False,
     diff: Annotated[
-        Path | None, typer.Option(metavar="OTHER", help="What another recipe does differently.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="OTHER",
+            help="What another recipe does differently: a file, or one that comes with o1kit.",
+            show_default=False,
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -36,7 +41,7 @@ def explain(
         raise RecipeError("--full shows a whole recipe: leave out the path and --diff.")
     found = resolve(recipe, sets, overlays)
     if diff is not None:
-        other = differences(found, resolve(diff), path)
+        other = differences(found, resolve(_file(diff)), path)
         if json:
             _data([one.row() for one in other])
         else:
@@ -51,6 +56,14 @@ def explain(
         _data(told(found, found.find(path)))
     else:
         _text(lines(found, found.find(path)))
+
+
+def _file(other: Path) -> Path:
+    """The file itself, or that of the recipe of this name that comes with o1kit."""
+    from o1kit.sharing.shipped import shipped
+
+    own = {} if other.exists() else {recipe.name: recipe.path for recipe in shipped()}
+    return own.get(str(other), other)
 
 
 def _text(rows: Sequence[str]) -> None:

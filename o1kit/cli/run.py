@@ -1,4 +1,4 @@
-"""`o1kit run | validate | plan`: what a recipe is for."""
+"""`o1kit run | validate`: what a recipe is for."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def run(
 
     Finished stages are skipped, a stopped one goes on from its last checkpoint, a changed one runs again.
     """
-    from o1kit.cli.starting import Start, words
+    from o1kit.cli.starting import Start, given, words
     from o1kit.control.records import Launch
 
     plan = compiled(recipe, sets, overlays)
@@ -63,17 +63,8 @@ def run(
         start.rehearsed()
     elif detach:
         options = [*words("--set", sets), *words("--overlay", overlays), *words("--stage", stage)]
-        start.detached(
-            [
-                "run",
-                *options,
-                *(["--resume"] if resume else []),
-                *(["--allow-drift"] if allow_drift else []),
-                f"--runs-dir={runs_dir}",
-                "--",
-                str(recipe),
-            ]
-        )
+        options += [*given("--resume", resume), *given("--allow-drift", allow_drift)]
+        start.detached(["run", *options, f"--runs-dir={runs_dir}", "--", str(recipe)])
     else:
         start.here()
 
@@ -99,17 +90,3 @@ def _validate_json(recipe: Path, sets: Sequence[str], overlays: Sequence[Path]) 
         print(dumps({"valid": False, "faults": as_data(error, str(recipe))}, indent=2))
         raise typer.Exit(error.exit_code) from None
     print(dumps({"valid": True, "stages": [stage.name for stage in stages]}, indent=2))
-
-
-def plan(recipe: RecipeFile, sets: Sets, overlays: Overlays, runs_dir: RunsDir = RUNS, json: Json = False) -> None:
-    """Show a recipe's stages, what each is built from, what is done."""
-    from o1kit.report.plan import print_plan, rows
-
-    made = compiled(recipe, sets, overlays)
-    found = rows(made, runs_dir / made.recipe.name)
-    if json:
-        from json import dumps
-
-        print(dumps(found, indent=2))
-    else:
-        print_plan(made.recipe.name, found)

@@ -104,3 +104,8 @@ class Start:
 def words(option: str, values: Sequence[object]) -> list[str]:
     """An option for each value, as on a command line; a value that begins with a dash stays a value."""
     return [f"{option}={value}" for value in values]
+
+
+def given(option: str, wanted: bool) -> list[str]:
+    """An option without a value, if it is wanted."""
+    return [option] if wanted else []

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import EntryPoint, PackageNotFoundError, distributions, requires, version
+from importlib.metadata import PackageNotFoundError, distributions, requires, version
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from o1kit.doctor.check import Check
-from o1kit.registry import BUILTIN
+from o1kit.registry import GROUPS, Installed, installed
 
 MIN_PYTHON = (3, 11)
 KNOWN_BAD: tuple[tuple[str, str, str], ...] = (
@@ -19,7 +19,6 @@ KNOWN_BAD: tuple[tuple[str, str, str], ...] = (
     ("torch", "<2.10", "loads files unsafely although weights_only is set"),
 )
 """Package, versions, and what is wrong with them, whatever the requirements say."""
-PREFIX = "o1kit."
 
 
 def package_checks() -> Iterator[Check]:
@@ -32,10 +31,10 @@ def package_checks() -> Iterator[Check]:
     except PackageNotFoundError:
         wanted = []
         yield Check("packages", "warn", "o1kit is not installed, its requirements are unknown", "pip install -e .")
-    installed = installed_versions()
-    yield from requirement_checks(wanted, installed)
-    yield from known_bad(installed)
-    yield from plugin_checks([e for d in distributions() for e in d.entry_points if e.group.startswith(PREFIX)])
+    present = installed_versions()
+    yield from requirement_checks(wanted, present)
+    yield from known_bad(present)
+    yield from plugin_checks([one for group in GROUPS for one in installed(group)])
 
 
 def installed_versions() -> dict[str, str]:
@@ -48,12 +47,12 @@ def installed_versions() -> dict[str, str]:
     return found
 
 
-def requirement_checks(wanted: Sequence[Requirement], installed: Mapping[str, str]) -> Iterator[Check]:
+def requirement_checks(wanted: Sequence[Requirement], present: Mapping[str, str]) -> Iterator[Check]:
     """What o1kit requires against what there is; extras count only where they are installed."""
     fitting = 0
     for requirement in wanted:
         extra = requirement.marker is not None and not requirement.marker.evaluate({"extra": ""})
-        found, name = installed.get(_plain(requirement.name)), requirement.name
+        found, name = present.get(_plain(requirement.name)), requirement.name
         if extra and found is None:
             continue
         if found is not None and requirement.specifier.contains(found, prereleases=True):
@@ -63,31 +62,30 @@ def requirement_checks(wanted: Sequence[Requirement], installed: Mapping[str, st
         remedy = f"pip install '{name}{requirement.specifier}'"
         yield Check("packages", "warn" if extra else "fail", text, remedy)
     if fitting:
-        main = ", ".join(f"{n} {installed[n]}" for n in ("torch", "lightning", "transformers") if n in installed)
+        main = ", ".join(f"{n} {present[n]}" for n in ("torch", "lightning", "transformers") if n in present)
         yield Check("packages", "ok", f"{fitting} packages fit what o1kit asks for ({main})")
 
 
-def known_bad(installed: Mapping[str, str]) -> Iterator[Check]:
+def known_bad(present: Mapping[str, str]) -> Iterator[Check]:
     """Versions that must not be used."""
     for name, versions, why in KNOWN_BAD:
-        found = installed.get(name)
+        found = present.get(name)
         if found is not None and SpecifierSet(versions).contains(found, prereleases=True):
             yield Check("packages", "fail", f"{name} {found} {why}", f"pip install --upgrade {name}")
 
 
-def plugin_checks(found: Sequence[EntryPoint]) -> Iterator[Check]:
-    """Plugins by their metadata: nothing is imported."""
-    owners: dict[tuple[str, str], list[str]] = {}
-    for entry in found:
-        owner = f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else entry.value
-        owners.setdefault((entry.group.removeprefix(PREFIX), entry.name), []).append(owner)
-    for (group, name), packages in sorted(owners.items()):
-        if name in BUILTIN.get(group, {}):
-            text = f"{', '.join(packages)}: takes the built-in name {name!r} of {group}"
+def plugin_checks(found: Sequence[Installed]) -> Iterator[Check]:
+    """Plugins by their metadata: nothing is imported (`o1kit plugins check` does)."""
+    owners: dict[str, set[str]] = {}
+    for one in found:
+        owners.setdefault(f"{one.group} {one.kind}", set()).add(str(one))
+        if one.shadowed:
+            text = f"{one}: its {one.kind!r} of {one.group} is hidden by the built-in kind of that name"
             yield Check("plugins", "warn", text, "Uninstall it, or ask its author to rename the kind.")
-        elif len(set(packages)) > 1:
-            yield Check("plugins", "fail", f"{group} {name!r} comes from {' and '.join(packages)}", "Uninstall one.")
-    names = ", ".join(f"{group} {name}" for group, name in sorted(owners))
+    for name, packages in sorted(owners.items()):
+        if len(packages) > 1:
+            yield Check("plugins", "fail", f"{name} comes from {' and '.join(sorted(packages))}", "Uninstall one.")
+    names = ", ".join(sorted(owners))
     yield Check("plugins", "ok", f"{len(owners)} installed{f': {names}' if names else ''}")
 
 

@@ -76,11 +76,9 @@ def build_reward(config: str | Part | MixtureConfig, context: RewardContext) -> 
         DataError: a stage trained another kind of reward model than the section says, or its label tokens or mark are
             not single tokens of its tokenizer.
     """
-    return (
-        trained(config, context)
-        if isinstance(config, str)
-        else registry.lookup("rewards", config.kind)(config, context)
-    )
+    if isinstance(config, str):
+        return trained(config, context)
+    return registry.lookup("rewards", config.kind)(config, context)
 
 
 def verifier(config: VerifierConfig, context: RewardContext) -> OracleReward:

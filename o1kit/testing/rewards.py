@@ -14,6 +14,7 @@ from o1kit.errors import RewardFailure
 from o1kit.models.reading import Reading
 from o1kit.rewards.build import RewardContext, Scorer, build_reward
 from o1kit.rewards.config import MixtureConfig, RewardSection
+from o1kit.rewards.verifier import Verifier
 from o1kit.search.journal import Journal
 from o1kit.search.journaled import journaled
 from o1kit.testing.check import check
@@ -40,8 +41,11 @@ def built(subject: Subject, lab: Lab) -> Any:
     def asked(name: str | None) -> LanguagePolicy:
         return lab.policy(f"asked {name}", judges=True)
 
+    def verifier() -> Verifier:
+        raise ValueError("the lab's problems have no right answers")
+
     section: Any = subject.config
-    return build_reward(section, RewardContext(lab.policy(), scorer, asked, SEED))
+    return build_reward(section, RewardContext(lab.policy(), scorer, asked, SEED, verifier))
 
 
 def some() -> tuple[State, ...]:

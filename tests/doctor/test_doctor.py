@@ -17,6 +17,7 @@ from o1kit.doctor.packages import installed_versions, known_bad, plugin_checks, 
 from o1kit.doctor.run import run_checks, stage_checks
 from o1kit.doctor.services import service_checks
 from o1kit.doctor.smoke import attempt, compiled, devices, four_bit
+from o1kit.registry import Installed
 from tests.test_cli import NO_TORCH, o1kit
 
 
@@ -59,13 +60,17 @@ def test_this_installation_has_what_it_needs() -> None:
 
 
 def test_plugins_of_one_name_are_told_by_their_metadata() -> None:
-    entries = [
-        EntryPoint("mine", "a:plugin", "o1kit.searches"),
-        EntryPoint("mine", "b:plugin", "o1kit.searches"),
-        EntryPoint("mcts", "c:plugin", "o1kit.searches"),
+    entry = EntryPoint("x", "nowhere:plugin", "o1kit.searches")
+    found = [
+        Installed("searches", kind, package, "1.0", entry)
+        for kind, package in (("mine", "first"), ("mine", "second"), ("mcts", "third"))
     ]
-    levels = {check.text.partition(" ")[0]: check.level for check in plugin_checks(entries)}
-    assert levels == {"c:plugin:": "warn", "searches": "fail", "2": "ok"}
+    levels = {check.text.partition(":")[0]: check.level for check in plugin_checks(found)}
+    assert levels == {
+        "third 1.0": "warn",
+        "searches mine comes from first 1.0 and second 1.0": "fail",
+        "2 installed": "ok",
+    }
 
 
 def test_a_folder_is_really_written_to(tmp_path: Path) -> None:

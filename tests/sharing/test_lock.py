@@ -16,8 +16,11 @@ from o1kit.cli import main
 from o1kit.errors import DataError
 from o1kit.plan import compile_recipe
 from o1kit.recipe.loader import load_recipe
+from o1kit.sharing.archive import read_archive
 from o1kit.sharing.lock import differences, lock_text, require
+from o1kit.sharing.pack import pack
 from o1kit.sharing.shipped import shipped
+from o1kit.sharing.verify import verify
 from tests.sharing.parts import PLAIN, ROWS, folder
 from tests.test_cli import NO_TORCH, o1kit
 
@@ -122,8 +125,11 @@ def test_a_run_from_a_lock_refuses_before_anything_heavy(tmp_path: Path, capsys:
 
 
 @pytest.mark.slow
-def test_running_from_a_lock_gives_the_same_numbers(tmp_path: Path) -> None:
+def test_running_from_a_lock_gives_the_same_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Weights, answers and the table, byte for byte."""
+    from o1kit.control.records import Launch
     from o1kit.runner import run_plan
 
     sums = "[{kind: reasoning_gym, generator: chain_sum, params: {min_terms: 2, max_terms: 2}}]"
@@ -134,9 +140,24 @@ def test_running_from_a_lock_gives_the_same_numbers(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text(text)
     lock = locked(tmp_path / "r.yaml")
     for name, file in (("a", tmp_path / "r.yaml"), ("b", lock)):
-        run_plan(compile_recipe(load_recipe(file)), recipe_directory=tmp_path, runs_dir=tmp_path / name, plain=True)
+        plan = compile_recipe(load_recipe(file))
+        launch = Launch(recipe=str(file), recipe_directory=str(tmp_path))
+        run_plan(plan, recipe_directory=tmp_path, runs_dir=tmp_path / name, plain=True, launch=launch)
     a, b = tmp_path / "a/plain", tmp_path / "b/plain"
     for name in ("sft/model.safetensors", "evaluate/outputs.jsonl", "results.json"):
         assert (a / name).read_bytes() == (b / name).read_bytes()
     assert json.loads((a / "recipe.json").read_text())["lock"] is None
     assert json.loads((b / "recipe.json").read_text())["lock"]["fingerprints"]
+    for run in (a, b):  # both make archives with the same lock, but for the hash of what else is installed
+        (tmp_path / "x.o1r").write_bytes(pack(run).content)
+        assert verify(tmp_path / "x.o1r").differences == ()
+        files = read_archive((tmp_path / "x.o1r").read_bytes(), "x")[1]
+        assert files["run/sft/metrics.jsonl"] and files["run/results.json"] == (run / "results.json").read_bytes()
+        (tmp_path / "again.lock").write_bytes(files["recipe.lock"])
+        assert load_recipe(tmp_path / "again.lock") == load_recipe(lock)
+
+    # What goes on is compared again.
+    lock.write_text(lock.read_text().replace("steps: 3", "steps: 4"))
+    monkeypatch.chdir(tmp_path)  # the command changes it
+    assert main(["resume", str(b), "--changed"]) == 4
+    assert "stage sft: locked" in capsys.readouterr().err

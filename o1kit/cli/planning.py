@@ -1,0 +1,139 @@
+"""`o1kit plan`: the stages of a recipe, what is done, and what the rest will take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from o1kit.cli.options import RUNS, Json, Overlays, RecipeFile, RunsDir, Sets
+from o1kit.cli.run import compiled
+
+if TYPE_CHECKING:
+    from o1kit.plan import Plan
+    from o1kit.planning.estimate import Estimate, Ground
+    from o1kit.planning.machine import Machine
+
+DOES_NOT_FIT = 6
+"""Exit code where the machine is too small."""
+Gb = Annotated[
+    float | None,
+    typer.Option(min=0.001, max=1e6, metavar="GB", help="Plan for a machine with this much.", show_default=False),
+]
+
+
+def plan(
+    recipe: RecipeFile,
+    sets: Sets,
+    overlays: Overlays,
+    runs_dir: RunsDir = RUNS,
+    prices: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="YAML: {currency: EUR, per_hour: {cpu: 0.05}, kwh: 0.3, watts: 65}."),
+    ] = None,
+    memory_gb: Gb = None,
+    disk_gb: Gb = None,
+    gpu_gb: Gb = None,
+    probe: Annotated[
+        bool,
+        typer.Option("--probe", help="Measure lengths and speeds here first (half a minute); kept."),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show a recipe's stages, what is done, and what the rest will take.
+
+    Parameters, tokens, peak memory by component, disk, time and, with --prices, cost. Exit code 6: it does not fit, and
+    the changes that would help most are shown.
+    """
+    from o1kit.planning.estimate import as_data, ground
+    from o1kit.planning.machine import other_machine, this_machine
+    from o1kit.planning.prices import read_prices
+    from o1kit.report.plan import print_plan, rows
+
+    made = compiled(recipe, sets, overlays)
+    folder = runs_dir / made.recipe.name
+    machine = this_machine(folder)
+    if probe:
+        _probe(made, recipe.parent, machine, quiet=json)
+    known = ground(made, machine, read_prices(prices) if prices is not None else None)
+    known = _on(known, other_machine(machine, memory_gb, disk_gb, gpu_gb))
+    found = rows(made, folder)
+    left = [row["stage"] for row in found if row["state"] != "done"]
+    estimated = _estimate(made, recipe.parent, known, left)
+    if json:
+        from json import dumps
+
+        takes = as_data(estimated)["stages"]
+        print(dumps([row | {"takes": takes[i]} for i, row in enumerate(found)], indent=2))
+    else:
+        print_plan(made.recipe.name, found)
+    replan = partial(_again, recipe, sets, overlays, known, left)
+    if not _tell(made, estimated, replan, quiet=json):
+        raise typer.Exit(DOES_NOT_FIT)
+
+
+def _tell(made: Plan, estimated: Estimate, replan: Any, quiet: bool) -> bool:
+    """Prints the estimate unless `quiet`; whether everything fits."""
+    from o1kit.functional.printable import printable
+    from o1kit.planning.levers import levers
+    from o1kit.planning.show import estimate_lines, lever_lines
+
+    if not quiet:
+        lines = ["", *estimate_lines(estimated)]
+        if estimated.short:
+            lines += ["", *lever_lines(estimated, levers(made.recipe, estimated, replan))]
+        print(printable("\n".join(lines)))
+    return not estimated.short
+
+
+def _estimate(made: Plan, directory: Path, known: Ground, left: Sequence[str]) -> Estimate:
+    from o1kit.planning.estimate import estimate
+
+    return estimate(made, directory, known, left)
+
+
+def _again(
+    recipe: Path,
+    sets: Sequence[str],
+    overlays: Sequence[Path],
+    known: Ground,
+    left: Sequence[str],
+    more: Sequence[str],
+) -> Estimate | None:
+    """The estimate with further changes; None where the recipe does not allow them."""
+    from o1kit.errors import O1kitError
+
+    try:
+        return _estimate(compiled(recipe, [*sets, *more], overlays), recipe.parent, known, left)
+    except O1kitError:
+        return None
+
+
+def _on(known: Ground, machine: Machine) -> Ground:
+    """The same knowledge for another amount of memory or disk."""
+    from dataclasses import replace
+
+    return replace(known, machine=machine)
+
+
+def _probe(made: Plan, directory: Path, machine: Machine, quiet: bool) -> None:
+    """Measures, and keeps what was found.
+
+    Raises:
+        EnvironmentFailure: the model is not here.
+    """
+    from o1kit.errors import EnvironmentFailure
+    from o1kit.planning.facts import write_facts
+    from o1kit.planning.weights import Unknown, weights_of
+
+    weights = weights_of(made.recipe)
+    if isinstance(weights, Unknown):
+        reason = weights.reason
+        raise EnvironmentFailure(f"nothing can be measured: {reason}. Leave out --probe, or get the model first.")
+    from o1kit.planning.probe import probe
+
+    found = probe(made, directory, machine, weights, (lambda text: None) if quiet else print)
+    write_facts(found, made.recipe, machine)

@@ -1,0 +1,111 @@
+"""What to change when a recipe does not fit: single `--set` texts, each planned anew, with what it would save."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from o1kit.models.config import HfModelConfig, HttpEngineConfig, local_engine
+from o1kit.planning.estimate import Estimate
+from o1kit.recipe.schema import Recipe
+
+SHOWN = 3
+LEAST_MB = 64
+LEAST_CONTEXT = 128
+WORTH = 0.03
+"""A change that saves a smaller share than this of what is short is not worth telling."""
+Replan = Callable[[Sequence[str]], Estimate | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Lever:
+    """One change, and what it leads to."""
+
+    change: str
+    """As in `--set`."""
+    price: str
+    """What it costs, in words."""
+    fits: bool
+    peak: float
+    """Bytes."""
+    disk: float
+    seconds: float | None
+
+
+def levers(recipe: Recipe, before: Estimate, replan: Replan) -> list[Lever]:
+    """The cheapest changes that help, at most three: first those that are enough, then those that save most.
+
+    `replan` plans the recipe with further `--set` texts; it may say None where that is no valid recipe.
+    """
+    found: list[Lever] = []
+    seen: set[str] = set()
+    for change, price in _candidates(recipe, before):
+        if len(_different([lever for lever in found if lever.fits])) == SHOWN:
+            break  # the cheapest come first
+        after = replan([change]) if change not in seen else None
+        seen.add(change)
+        if after is None or _excess(after) > (1 - WORTH) * _excess(before):
+            continue
+        found.append(Lever(change, price, not after.short, after.peak, after.disk, after.seconds))
+    enough = [lever for lever in found if lever.fits]
+    others = sorted((lever for lever in found if not lever.fits), key=lambda lever: lever.peak)
+    return _different([*enough, *others])[:SHOWN]
+
+
+def _different(found: Sequence[Lever]) -> list[Lever]:
+    """One lever for each option: the smallest change of it that comes first."""
+    by_option: dict[str, Lever] = {}
+    for lever in found:
+        by_option.setdefault(lever.change.partition("=")[0], lever)
+    return list(by_option.values())
+
+
+def _excess(found: Estimate) -> float:
+    """How much is missing, summed over what is short, each as a share of what there is."""
+    m = found.machine
+    host = found.peak - (found.device_peak if m.gpu_memory else 0.0)
+    pairs = [(host, m.memory), (found.disk, m.disk), (found.device_peak, m.gpu_memory)]
+    return sum(max(0.0, need / have - 1) for need, have in pairs if have)
+
+
+def _candidates(recipe: Recipe, before: Estimate) -> Iterator[tuple[str, str]]:
+    """Changes and their prices: those that cost time only come first, those that change what is learned last."""
+    engine = local_engine(recipe.engine)
+    place = "engine.local" if isinstance(recipe.engine, HttpEngineConfig) else "engine"
+    for part in (2, 4, 8):
+        if engine.memory_mb // part >= LEAST_MB:
+            yield f"{place}.memory_mb={engine.memory_mb // part}", "fewer chains at once: slower"
+        if engine.max_batch // part >= 1:
+            yield f"{place}.max_batch={engine.max_batch // part}", "fewer chains at once: slower"
+    if isinstance(recipe.model, HfModelConfig) and recipe.model.dtype == "float32":
+        yield "model.dtype=bfloat16", "fewer digits; slow on CPUs without bfloat16"
+    peaks = {s.stage: s.memory.total for s in before.stages if s.memory is not None}
+    largest = sorted(recipe.stages, key=lambda stage: -peaks.get(stage.name, 0.0))
+    for part in (2, 4, 8):
+        for stage in largest:
+            yield from _smaller(stage, part)
+    for stage in largest:
+        if getattr(stage, "optimizer", None) is not None and stage.lora is None:  # type: ignore[union-attr]
+            yield f"stages.{stage.name}.lora={{rank: 16}}", "adapters are trained, not all weights"
+    context = max((s.work.prefixes for s in before.stages if s.work is not None), default=0.0)
+    if isinstance(recipe.model, HfModelConfig) and (recipe.model.context_length or 0) >= 2 * LEAST_CONTEXT and context:
+        yield f"model.context_length={(recipe.model.context_length or 0) // 2}", "longer chains are cut off"
+    for name, split in recipe.tasks.items():
+        yield f"tasks.{name}.num_problems={max(1, split.num_problems // 2)}", "fewer problems"
+
+
+def _smaller(stage: Any, part: int) -> Iterator[tuple[str, str]]:
+    """Smaller numbers of one stage."""
+    prices = {"batch_size": "noisier steps", "problems_per_iteration": "fewer chains a round"}
+    for name, price in prices.items():
+        value = getattr(stage, name, None)
+        if isinstance(value, int) and value // part >= 1:
+            yield f"stages.{stage.name}.{name}={value // part}", price
+    labelled = getattr(getattr(stage, "labels", None), "num_problems", None)
+    if isinstance(labelled, int) and labelled // part >= 1:
+        yield f"stages.{stage.name}.labels.num_problems={labelled // part}", "fewer labels"
+    for i, search in enumerate(getattr(stage, "searches", ())):
+        samples = getattr(search, "num_samples", None)
+        if isinstance(samples, int) and samples // part >= 2:
+            yield f"stages.{stage.name}.searches[{i}].num_samples={samples // part}", "fewer samples"

@@ -1,0 +1,112 @@
+"""`o1kit plan` as a person uses it, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from o1kit.cli import main
+from tests.small import RECIPE, built, small
+from tests.test_cli import NO_TORCH, o1kit
+
+ROOT = Path(__file__).parents[2]
+QUICKSTART = ROOT / "recipes" / "quickstart.yaml"
+Said = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command in this process: its exit code, and what it printed."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code = main([str(a) for a in arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def peak(said: Said, *arguments: object) -> float:
+    _, out, _ = said("plan", QUICKSTART, *arguments, "--json")
+    return max(float(row["takes"]["peak"]) for row in json.loads(out))
+
+
+def test_the_quickstart_is_planned_without_anything_heavy(tmp_path: Path) -> None:
+    (tmp_path / "prices.yaml").write_text("{currency: CHF, per_hour: {cpu: 36}}")
+    options = ("--runs-dir", tmp_path, "--prices", tmp_path / "prices.yaml")
+    done = o1kit("plan", QUICKSTART, *options, code=NO_TORCH)
+    assert done.returncode == 0, done.stderr
+    for word in ("to do", "parameters", "peak memory, MiB", "kv cache", "CHF", "free on disk"):
+        assert word in done.stdout
+
+
+def test_levers_need_nothing_heavy_either(tmp_path: Path) -> None:
+    done = o1kit("plan", QUICKSTART, "--runs-dir", tmp_path, "--memory-gb", 1, code=NO_TORCH)
+    assert done.returncode == 6 and "does not fit: memory" in done.stdout, done.stderr
+
+
+def test_cost_is_time_at_the_price(tmp_path: Path, said: Said) -> None:
+    (tmp_path / "prices.yaml").write_text("{currency: CHF, per_hour: {cpu: 36}}")
+    _, out, _ = said("plan", QUICKSTART, "--runs-dir", tmp_path, "--prices", tmp_path / "prices.yaml", "--json")
+    rows = json.loads(out)
+    assert [row["takes"]["cost"] for row in rows] == [pytest.approx(row["takes"]["seconds"] / 100) for row in rows]
+
+
+def test_what_does_not_fit_is_told_with_changes_that_work(tmp_path: Path, said: Said) -> None:
+    little = ("--runs-dir", tmp_path, "--memory-gb", 1)
+    code, out, _ = said("plan", QUICKSTART, *little)
+    changes = re.findall(r"--set '([^']+)'", out)
+    assert code == 6 and 1 <= len(changes) <= 3
+    before = peak(said, *little)
+    for change in changes:
+        assert peak(said, *little, "--set", change) < before
+
+
+def test_a_lever_that_is_enough_makes_it_fit(tmp_path: Path, said: Said) -> None:
+    most = peak(said, "--runs-dir", tmp_path)
+    little = ("--runs-dir", tmp_path, "--memory-gb", 0.9 * most / 2**30)
+    code, out, _ = said("plan", QUICKSTART, *little)
+    change = re.search(r"--set '([^']+)' .* fits ", out)
+    assert code == 6 and change, out
+    code, out, _ = said("plan", QUICKSTART, *little, "--set", change[1])
+    assert code == 0 and "does not fit" not in out
+
+
+def test_too_little_disk_is_told(tmp_path: Path, said: Said) -> None:
+    code, out, _ = said("plan", QUICKSTART, "--runs-dir", tmp_path, "--disk-gb", 0.01)
+    assert code == 6 and "does not fit: disk" in out
+
+
+def test_a_model_that_is_not_here_is_told_and_the_stages_still_shown(tmp_path: Path, said: Said) -> None:
+    recipe = ROOT / "recipes" / "smollm2-lora.yaml"
+    options = ("--set", f"model.source={tmp_path}/none", "--runs-dir", tmp_path)
+    code, out, _ = said("plan", recipe, *options)
+    assert code == 0 and "evaluate" in out and "is no folder here" in out and "are not known" in out
+    code, _, err = said("plan", recipe, *options, "--probe")
+    assert code == 3 and "nothing can be measured" in err
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_recipe_plans(recipe: Path, tmp_path: Path, said: Said) -> None:
+    code, out, err = said("plan", recipe, "--runs-dir", tmp_path)
+    assert code == 0 and ("in all: " in out or "are not known" in out), err
+
+
+@pytest.mark.slow
+def test_a_probe_measures_lengths_and_serves_later_plans(tmp_path: Path) -> None:
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(json.dumps(RECIPE))
+    done = o1kit("plan", recipe, "--runs-dir", tmp_path, "--probe")
+    assert done.returncode == 0 and "basis: probe" in done.stdout, done.stderr
+    again = o1kit("plan", recipe, "--runs-dir", tmp_path, code=NO_TORCH)
+    assert again.returncode == 0 and "basis: probe" in again.stdout, again.stderr
+    rows = json.loads(o1kit("plan", recipe, "--runs-dir", tmp_path, "--json").stdout)
+    data: Any = built(small(), "sft", tmp_path / "sft").data
+    data.setup("fit")
+    mean = sum(len(row.token_ids) for row in data.rows) / len(data.rows)
+    assert rows[0]["takes"]["work"]["trained"] == pytest.approx(12 * 8 * mean, rel=0.05)
