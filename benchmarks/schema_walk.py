@@ -65,7 +65,8 @@ def walk() -> list[Section]:
     waiting = [Section(Recipe, (), lambda inner: inner)]
     while waiting:
         section = waiting.pop(0)
-        if section.model in found:
+        kind = section.model.model_fields.get("kind")
+        if section.model in found or (kind is not None and kind.annotation is str):  # what only plugins have kinds of
             continue
         found[section.model] = section
         for name, field in section.model.model_fields.items():
