@@ -32,7 +32,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "DiversityConfig": {"temperatures": [0.5, 1.0]},
     "FileHash": {"sha256": "0" * 64},
     "LabelsConfig": {"policy": "model"},
-    "LockConfig": {"o1kit": "1", "code": "0" * 64, "environment": "0" * 64},
+    "LockConfig": {"o1kit": "0", "code": "0" * 64, "environment": "0" * 64},
 }
 """What a section cannot do without although no field says so."""
 MARK = "@@here@@"
@@ -65,7 +65,8 @@ def walk() -> list[Section]:
     waiting = [Section(Recipe, (), lambda inner: inner)]
     while waiting:
         section = waiting.pop(0)
-        if section.model in found:
+        kind = section.model.model_fields.get("kind")
+        if section.model in found or (kind is not None and kind.annotation is str):  # what only plugins have kinds of
             continue
         found[section.model] = section
         for name, field in section.model.model_fields.items():
@@ -85,9 +86,7 @@ def inside(annotation: Any) -> Iterator[tuple[type[BaseModel], Path, Callable[[A
     """The sections in a type: class, path to it, and what puts one there."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        kind = annotation.model_fields.get("kind")
-        if kind is None or get_origin(kind.annotation) is Literal:  # else what plugins' sections have in common
-            yield annotation, (), lambda inner: inner
+        yield annotation, (), lambda inner: inner
     elif origin is Annotated:
         yield from inside(arguments[0])
     elif origin in (Union, types.UnionType):

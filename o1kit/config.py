@@ -6,9 +6,9 @@ import sys
 from contextlib import suppress
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
 if TYPE_CHECKING:
     import ast
@@ -75,6 +75,17 @@ def keep_secret(section: Any, secrets: dict[tuple[str | int, ...], str]) -> None
         below = {path[1:]: text for path, text in secrets.items() if path[:1] == (part,)}
         if below and () not in below:
             keep_secret(child, below)
+
+
+def _number(version: Any) -> Any:
+    """`true` and 1.0 are equal to 1, and no versions."""
+    if isinstance(version, bool | float):
+        raise ValueError("is the number of the format. Write 1")
+    return version
+
+
+FirstVersion = Annotated[Literal[1], BeforeValidator(_number)]
+"""The number of a format that has had no other."""
 
 
 class Beside:

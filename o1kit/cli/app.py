@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Annotated, Any
 
 import typer
@@ -71,7 +72,7 @@ def _root(
 def invoke(arguments: list[str]) -> int:
     """Runs one command; what is wrong with the words themselves is told here."""
     try:
-        code = typer.main.get_command(app).main(arguments, prog_name="o1kit", standalone_mode=False)
+        code = typer.main.get_command(_needed(arguments)).main(arguments, prog_name="o1kit", standalone_mode=False)
     except TyperException as error:
         _tell(error)
         return error.exit_code
@@ -80,6 +81,20 @@ def invoke(arguments: list[str]) -> int:
     except Abort:
         raise KeyboardInterrupt from None
     return code if isinstance(code, int) else 0
+
+
+def _needed(arguments: list[str]) -> typer.Typer:
+    """The command line with the one command that is named; with all where none is: to build them takes a while."""
+    named = [c for c in app.registered_commands if arguments and _name(c) == arguments[0]]
+    if len(named) != 1:
+        return app
+    small = copy(app)
+    small.registered_commands, small.registered_groups = named, []
+    return small
+
+
+def _name(command: Any) -> str:
+    return str(command.name or command.callback.__name__.replace("_", "-"))
 
 
 def _tell(error: Any) -> None:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from o1kit.config import keep_secret
 from o1kit.errors import RecipeError
 from o1kit.functional.secrets import remember
-from o1kit.nearest import slips
+from o1kit.nearest import nearest
 from o1kit.recipe.beside import start_from_recipe
 from o1kit.recipe.explain import explain, written_path
 from o1kit.recipe.faults import failure
@@ -141,8 +141,9 @@ def _check_extends(source: Source) -> None:
             source.fault(
                 (key,), "only a file can extend others, and it says so itself. Use an overlay: -o FILE.", key=True
             )
-        elif key not in known and slips(key[:20], EXTENDS) <= 2:
-            source.fault((key,), f"unknown key {key!r}. Did you mean {EXTENDS!r}?", key=True, suggestion=EXTENDS)
+        elif key not in known and nearest(key, [*known, EXTENDS]) == EXTENDS:
+            text = f"unknown key {key!r}. Did you mean {EXTENDS!r}?"
+            source.fault((key,), text, key=True, suggestion=EXTENDS)
 
 
 def _stop(source: Source) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from o1kit.config import Config
+from o1kit.config import Config, FirstVersion
 from o1kit.kinds import Kinds
 from o1kit.models.config import EngineConfig, ModelConfig, TorchEngineConfig
 from o1kit.sharing.config import LockConfig
@@ -51,7 +51,7 @@ class TrackingConfig(Config):
 class Recipe(Config):
     """A whole o1 stack: one model, its problems, and the stages that train and evaluate it."""
 
-    o1kit: Literal[1]
+    o1kit: FirstVersion
     """Version of the recipe format."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
     """Name of the run: its folder under `runs/`."""
@@ -71,14 +71,6 @@ class Recipe(Config):
     """Where metrics go."""
     lock: LockConfig | None = None
     """What the run is to be repeated with; `o1kit recipe lock` writes it."""
-
-    @field_validator("o1kit", mode="before")
-    @classmethod
-    def _a_number(cls, version: Any) -> Any:
-        """`true` is equal to 1, and no version."""
-        if isinstance(version, bool | float):
-            raise ValueError("is the number of the format. Write o1kit: 1")
-        return version
 
     @field_validator("engine", mode="before")
     @classmethod

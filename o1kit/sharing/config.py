@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from o1kit.config import Config
+from o1kit.config import Config, FirstVersion
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """A hash, in hexadecimal."""
@@ -24,7 +24,7 @@ class FileHash(Config):
 class LockConfig(Config):
     """What a run is to be repeated with; written by `o1kit recipe lock`, compared before the run starts."""
 
-    format: Annotated[int, Field(ge=1, le=1)] = 1  # not Literal[1]: `true` equals it
+    format: FirstVersion = 1
     """Version of this section."""
     o1kit: str
     """Version of o1kit."""

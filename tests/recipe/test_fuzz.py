@@ -38,10 +38,10 @@ print(json.dumps(told))
 """
 
 
-def test_some_hundreds() -> None:
-    tally, findings, _ = fuzz(200)
+def test_a_hundred() -> None:
+    tally, findings, _ = fuzz(120)
     assert not findings
-    assert sum(tally.values()) == 200 and set(tally) == {"valid", "refused"}
+    assert sum(tally.values()) == 120 and set(tally) == {"valid", "refused"}
 
 
 @pytest.mark.slow
@@ -75,7 +75,7 @@ def test_what_must_not_happen_is_noticed(tmp_path: Path) -> None:
         "%YAML 1.9\n---\na: 1\n",
         "%YAML 9.9\n---\na: 1\n",
         '"\\ud800": 1',
-        "o1kit: 1\n" + "\n".join(f"unknown_{i}: 1" for i in range(4_000)),
+        "o1kit: 1\n" + "\n".join(f"unknown_{i}: 1" for i in range(1_500)),
     ],
     ids=lambda text: text[:12].strip(),
 )

@@ -12,7 +12,7 @@ from o1kit.recipe.schema import Recipe
 from o1kit.recipe.source import parse
 
 SECTIONS = walk()
-SAMPLE = SECTIONS[::8]
+SAMPLE = SECTIONS[::10]
 
 
 def test_every_section_is_reached_with_a_valid_recipe() -> None:
