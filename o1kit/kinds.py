@@ -22,6 +22,7 @@ from o1kit import registry
 from o1kit.config import Config
 from o1kit.errors import O1kitError
 from o1kit.plugin import kinds_of
+from o1kit.reference import Reference
 from o1kit.registry import Installed
 
 NAMED, PLUGIN = "[name]", "[plugin]"
@@ -103,7 +104,9 @@ class _Union:
             raise _fault(kind, str(error)) from error
         assert section is not None
         try:
-            return section.model_validate(value)
+            checked = section.model_validate(value)
+            _ask(checked)
+            return checked
         except ValidationError:
             raise
         except Exception as error:  # another package's validators: anything can happen
@@ -198,6 +201,16 @@ def _referred(section: type[BaseModel], schema: Any) -> Any:
     if schema["type"] == "definitions":
         return {**schema, "schema": _referred(section, schema["schema"])}
     return {"ref": f"{section.__module__}.{section.__qualname__}:{id(section)}", **schema}
+
+
+def _ask(section: Config) -> None:
+    """Asks a plugin's section for all that it says of itself, so that what fails there is a fault of the recipe."""
+    for name in dir(type(section)):
+        if not name.startswith(("_", "model_")) and isinstance(getattr(type(section), name, None), property):
+            getattr(section, name)
+    for reference in getattr(section, "references", tuple)():
+        if not isinstance(reference, Reference):
+            raise TypeError(f"references() gives a {type(reference).__name__}, not an `o1kit.reference.Reference`")
 
 
 def _fault(kind: str, message: str) -> ValidationError:

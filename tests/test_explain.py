@@ -15,6 +15,8 @@ from o1kit.explain.resolved import Resolved, resolve
 from o1kit.explain.text import lines, told
 from o1kit.explain.written import full
 from o1kit.recipe.loader import load_recipe
+from tests.distributions import o1kit as installed
+from tests.distributions import twice
 from tests.recipe.test_loader import GOOD, RECIPES
 from tests.test_cli import NO_TORCH, o1kit
 
@@ -188,3 +190,33 @@ def test_control_characters_of_a_recipe_are_written_out(tmp_path: Path) -> None:
     rows = full(recipe) + [line for entry in recipe.all() for line in lines(recipe, entry)]
     assert any("\\x1b" in line for line in rows)
     assert all(line.isprintable() for line in rows)
+
+
+def test_values_of_extended_files_overlays_and_the_environment(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("O1KIT_TEST_FILE", "somebody-secret")
+    mine, more = tmp_path / "mine.yaml", tmp_path / "more.yaml"
+    hidden = 'sources: [{kind: jsonl, path: "${env:O1KIT_TEST_FILE}"}]'
+    mine.write_text(f"extends: good.yaml\nseed: 3\nstages:\n  sft: {{steps: 7}}\ntasks: {{heldout: {{{hidden}}}}}\n")
+    more.write_text("stages: {sft: {batch_size: 2}}\n")
+    recipe = resolve(mine, ["stages.sft.optimizer.lr=2e-5"], [more])
+    origins = {name: recipe.find(f"stages.sft.{name}").origin for name in ("steps", "batch_size", "optimizer.lr")}
+    assert origins["steps"] == f"{mine}:4:16"
+    assert origins["batch_size"] == f"{more}:1:{more.read_text().index('2}') + 1}"
+    assert origins["optimizer.lr"].startswith("--set stages.sft.optimizer.lr=2e-5")
+    assert recipe.find("stages.sft.mistakes.noticed").origin == place(good, "noticed: 0.5", "0.5")
+    assert [path.name for path in recipe.files] == ["good.yaml", "mine.yaml", "more.yaml"]
+    shown = "\n".join(full(recipe) + [line for entry in recipe.all() for line in lines(recipe, entry)])
+    assert "${env:O1KIT_TEST_FILE}" in shown and "somebody-secret" not in shown
+    (tmp_path / "again.yaml").write_text("\n".join(full(recipe)))
+    assert load_recipe(tmp_path / "again.yaml") == load_recipe(mine, ["stages.sft.optimizer.lr=2e-5"], [more])
+
+
+def test_fields_of_plugins_are_explained_like_built_in_ones(tmp_path: Path) -> None:
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(GOOD.replace("{kind: best_of_n, num_samples: 4}", "{kind: twice, most_samples: 3}"))
+    words = ("explain", recipe, "stages.eval.searches[0].most_samples")
+    done = installed(twice(tmp_path / "site"), *words, code=NO_TORCH)
+    assert done.returncode == 0, done.stderr
+    assert "= 3" in done.stdout and ">= 1" in done.stdout and "Samples at most." in done.stdout

@@ -73,8 +73,10 @@ BROKEN = {
 def test_broken_plugins_are_faults_at_the_lines_that_name_them(tmp_path: Path) -> None:
     """All of them in one recipe: every fault is told at once. Two packages with one name are one more."""
     site = twice(variants(tmp_path / "site", {name: (old, new) for name, (old, new, _) in BROKEN.items()}))
+    told = "    @property\n    def judge(self):\n        return 1 / 0\n"
+    variants(site, {"faulty": ("    most_samples: Count = 4\n", f"{told}    most_samples: Count = 4\n")})
     install(site, "o1kit-other", {"searches": {"twice": "twice_search:plugin"}}, {})
-    lines = "".join(f"      - {{kind: {name}}}\n" for name in [*BROKEN, "twice"])
+    lines = "".join(f"      - {{kind: {name}}}\n" for name in [*BROKEN, "twice", "faulty"])
     wrong = recipe(tmp_path, GOOD.replace(f"      - {OLD}\n", lines), "wrong.yaml")
     other, end = several(site, ["validate", recipe(tmp_path, GOOD)], ["validate", wrong])
     assert other.returncode == 0, other.stderr
@@ -84,6 +86,8 @@ def test_broken_plugins_are_faults_at_the_lines_that_name_them(tmp_path: Path) -
         found = next(line for line in end.stderr.splitlines() if place in line)
         assert f"the plugin {name!r} of pkg-{name} 1.2 cannot be used: " in found
         assert words in found and f"pip install --upgrade pkg-{name}" in found
+    place = f"{wrong}:{LINE + len(BROKEN) + 1}:16: stages[3].searches[{len(BROKEN) + 1}].kind"
+    assert f"{place}: pkg-faulty 1.2 failed to check this section: ZeroDivisionError" in end.stderr
     assert "o1kit-other 1.2 and o1kit-twice 1.2 both register 'twice' in o1kit.searches" in end.stderr
 
 

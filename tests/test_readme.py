@@ -90,6 +90,8 @@ def lay_out(folder: Path) -> None:
     (folder / "prices.yaml").write_text("{currency: EUR, per_hour: {cpu: 0.05}}")
     (folder / "recipes").symlink_to(ROOT / "recipes")
     (folder / "small.yaml").write_text(RUN)
+    sft = "stages:\n  - {kind: sft, name: sft, steps: 1}\n"
+    (folder / "letters.yaml").write_text(RUN.replace("stages:\n", sft))
     assert main(["run", str(folder / "small.yaml"), "--runs-dir", str(folder / "runs"), "--plain"]) == 0
     for copy in ("first", "second", "mine"):
         shutil.copytree(folder / "runs/quickstart", folder / "runs" / copy)

@@ -15,7 +15,7 @@ from o1kit.errors import DataError, RecipeError
 from o1kit.identity import Identities
 from o1kit.plan import compile_recipe
 from o1kit.recipe.loader import load_recipe
-from o1kit.resuming import LINKED_BYTES, fork, resumed
+from o1kit.resuming import LINKED_BYTES, fork, resumed, started_in
 
 TEXT = """\
 o1kit: 1
@@ -131,3 +131,16 @@ def test_a_run_without_records_says_what_to_do(run: Path) -> None:
     (run / LAUNCH).write_text("{")
     with pytest.raises(RecipeError, match="o1kit run RECIPE goes on where it was"):
         resumed(run)
+
+
+def test_folders_that_the_environment_names_are_found_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = run.parents[1]
+    monkeypatch.setenv("O1KIT_TEST_HOME", str(home))
+    (home / "r.yaml").write_text(TEXT.replace("path: x.jsonl", "path: '${env:O1KIT_TEST_HOME}/x.jsonl'"))
+    recipe = load_recipe(home / "r.yaml")  # from here on the folder's name is not written to disk
+    write_json(run / "recipe.json", public(recipe))
+    launch = Launch(recipe=str(home / "r.yaml"), recipe_directory=str(home), cwd=str(home))
+    write_json(run / LAUNCH, launch.model_dump(mode="json"))
+    assert str(home) not in (run / LAUNCH).read_text() + (run / "recipe.json").read_text()
+    found = resumed(run)
+    assert (found.from_file, found.launch.recipe_directory, started_in(run)) == (True, str(home), home)

@@ -145,12 +145,12 @@ def verify(
 ) -> None:
     """Check an archive or a lock: hashes, the recipe, and whether this machine and its data are as locked."""
     from o1kit.errors import DataError
-    from o1kit.functional.printable import printable
+    from o1kit.functional.printable import one_line, printable
     from o1kit.sharing.verify import verify as verified
 
     found = verified(file, data)
     for line in found.lines:
-        print(printable(line))
+        print(one_line(line))
     if found.differences:
         text = "\n".join(f"  {difference}" for difference in found.differences)
         raise DataError(printable(f"{file}: not as locked:\n{text}"))
@@ -180,15 +180,15 @@ def pull(
 
 def _shown(found: Pulled) -> None:
     from o1kit.functional.printable import printable
-    from o1kit.sharing.pull import faults
+    from o1kit.sharing.pull import composed
     from o1kit.sharing.uses import uses
 
     print(printable(f"{found.recipe} from {found.origin}"))
     for name in sorted(found.files):
         print(printable(f"  {name}  {len(found.files[name])} bytes"))
-    for line in uses(found.files).lines():
+    data, wrong = composed(found)
+    for line in uses(found.files, found.recipe, data).lines():
         print(printable(f"  {line}"))
-    wrong = faults(found)
     print(printable(f"not valid here:\n{wrong}" if wrong else "valid"))
 
 

@@ -52,7 +52,7 @@ class ScratchModelConfig(Config):
     """Longest sequence in tokens, prompt included."""
     rope_theta: Positive = 10000.0
     """Base of the rotary position encoding."""
-    tokenizer: CharTokenizerConfig = CharTokenizerConfig(kind="char")
+    tokenizer: CharTokenizerConfig = CharTokenizerConfig.model_construct(kind="char")
     """How text becomes tokens."""
 
 
@@ -118,7 +118,7 @@ class HttpEngineConfig(Config):
     """Further tries of a request that failed, on another endpoint first."""
     max_concurrency: Count = 16
     """Most requests under way at each endpoint."""
-    local: TorchEngineConfig = TorchEngineConfig()
+    local: TorchEngineConfig = TorchEngineConfig.model_construct()
     """The in-process engine for what a completions server cannot do: reward models, and the labels of `prm` stages."""
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.composer import Composer, ComposerError
+from ruamel.yaml.resolver import VersionedResolver
 from ruamel.yaml.scanner import Scanner
 from ruamel.yaml.tokens import TagToken
 
@@ -21,7 +22,16 @@ def composed(text: str) -> Any:
     reader = YAML(typ="safe", pure=True)
     reader.Scanner = _Scanner
     reader.Composer = _Composer
+    reader.Resolver = _Resolver
     return reader.compose(text)
+
+
+class _Resolver(VersionedResolver):
+    """Guesses no types of unquoted words: `scalar` reads them as YAML 1.2 does, whatever a file claims to be."""
+
+    @property
+    def versioned_resolver(self) -> dict[str, Any]:
+        return {}
 
 
 class _Scanner(Scanner):

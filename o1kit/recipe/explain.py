@@ -35,15 +35,15 @@ def explain(error: ValidationError, model: type[BaseModel], source: Source) -> N
             open_ended = PLUGIN in item["loc"][-1:]
             _unknown_choice(path, kind == "union_tag_invalid", context, item["input"], source, open_ended)
         elif kind == "union_tag_not_found":
-            written = _at(source.data, (*path, "kind"), _at)
-            text = "needs a `kind`" if written is _at else f"{shown(written)} is no kind"
-            where = path if written is _at else (*path, "kind")
+            written = at(source.data, (*path, "kind"), at)
+            text = "needs a `kind`" if written is at else f"{shown(written)} is no kind"
+            where = path if written is at else (*path, "kind")
             source.fault(where, f"{text}. Choose one of: {', '.join(_all_kinds(model, source.data, path))}.")
         elif kind == "value_error":
             source.fault(path, str(context["error"]).rstrip(".") + ".")
         else:
             # What is shown is what is written: a value from the environment is not.
-            item["input"] = _at(source.data, path, item["input"])
+            item["input"] = at(source.data, path, item["input"])
             found = told(item, _annotation(model, source.data, path)[0], _described(model, source.data, path))
             source.fault(path, found.message, suggestion=found.suggestion)
 
@@ -51,7 +51,7 @@ def explain(error: ValidationError, model: type[BaseModel], source: Source) -> N
 def _unknown_key(path: Path, model: type[BaseModel], source: Source) -> None:
     word, section = str(path[-1]), _section(model, source.data, path[:-1])
     choices = list(section.model_fields) if section is not None else []
-    written = _at(source.data, path[:-1], {})
+    written = at(source.data, path[:-1], {})
     # Of two that are as near, the one that is there already was not meant again.
     near, other = nearest(word, choices), nearest(word, [c for c in choices if c not in written])
     if near is not None and other is not None and slips(word, other) == slips(word, near):
@@ -160,8 +160,8 @@ def _child(data: Any, part: str | int) -> Any:
     return None
 
 
-def _at(data: Any, path: Path, missing: Any) -> Any:
-    """What is written at a path."""
+def at(data: Any, path: Path, missing: Any) -> Any:
+    """What is written at a path, or what stands for nothing."""
     for part in path:
         if not (isinstance(data, list) or (isinstance(data, dict) and part in data)):
             return missing

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from o1kit.nearest import nearest
 from o1kit.recipe.nodes import Node, Path, copied, entry_names, index_of, show, steps, walk
 from o1kit.recipe.source import MAX_BYTES, MAX_DEPTH, MAX_NODES, Fault, Source, scalar
 from o1kit.registry import suggestion
@@ -25,6 +26,10 @@ WRITTEN = {"o1kit", "name", "kind", "seed", "generator", "project", "entity", "a
 
 class _Refused(Exception):
     """A reference cannot be followed."""
+
+    def __init__(self, message: str, meant: str | None = None) -> None:
+        super().__init__(message)
+        self.meant = meant
 
 
 def interpolate(source: Source, environment: Mapping[str, str]) -> dict[str, str]:
@@ -97,7 +102,7 @@ class _Resolver:
         except _Refused as error:
             if len(self._active) > 1:  # told once, where it begins
                 raise
-            self._source.faults.append(Fault(node.place, path, str(error)))
+            self._source.faults.append(Fault(node.place, path, str(error), error.meant))
             node.value, node.text = None, None
         finally:
             del self._active[id(node)]
@@ -191,7 +196,9 @@ def _step(node: Node, path: Path, part: str) -> tuple[Node, Path]:
         raise _Refused(f"{show(path)} holds a single value: there is no {part!r} in it.")
     where = f"in {show(path)}" if path else "at the top"
     hint = suggestion(part, known) if known else ""
-    raise _Refused(f"nothing is written {where} as {part!r}, and defaults cannot be referred to.{hint}")
+    raise _Refused(
+        f"nothing is written {where} as {part!r}, and defaults cannot be referred to.{hint}", nearest(part, known)
+    )
 
 
 def _words(value: Any) -> str:

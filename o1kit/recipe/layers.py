@@ -54,7 +54,7 @@ class _Reader:
 
     def __init__(self, source: Source) -> None:
         self.layers = Layers(source, Node({}, source.name))
-        self._merger = Merger(lambda place, path, text: source.faults.append(Fault(place, path, text)))
+        self._merger = Merger(source.faults.append)
         self._open: list[Path] = []
         self._done: set[Path] = set()
         self._bytes = 0

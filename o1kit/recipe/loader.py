@@ -6,7 +6,6 @@ What is written counts in this order, the last most: what the recipe extends, th
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +16,11 @@ from pydantic import ValidationError
 from o1kit.config import keep_secret
 from o1kit.errors import RecipeError
 from o1kit.functional.secrets import remember
+from o1kit.nearest import slips
 from o1kit.recipe.beside import start_from_recipe
 from o1kit.recipe.explain import explain, written_path
 from o1kit.recipe.faults import failure
+from o1kit.recipe.further import check_rest
 from o1kit.recipe.interpolate import interpolate, other_reading
 from o1kit.recipe.layers import EXTENDS, read_layers
 from o1kit.recipe.migrate import check_names
@@ -126,6 +127,7 @@ def _invalid(source: Source) -> RecipeError:
         Recipe.model_validate(source.actual(hidden=True))
     except ValidationError as error:
         explain(error, Recipe, source)
+        check_rest(source)
     if not source.faults:  # a value that is right only as long as it is hidden
         source.fault((), "a value of the environment does not fit where it stands. Look at the variables it names.")
     return failure(source)
@@ -139,8 +141,8 @@ def _check_extends(source: Source) -> None:
             source.fault(
                 (key,), "only a file can extend others, and it says so itself. Use an overlay: -o FILE.", key=True
             )
-        elif key not in known and difflib.get_close_matches(key, [EXTENDS], cutoff=0.8):
-            source.fault((key,), f"unknown key {key!r}. Did you mean {EXTENDS!r}?", key=True)
+        elif key not in known and slips(key[:20], EXTENDS) <= 2:
+            source.fault((key,), f"unknown key {key!r}. Did you mean {EXTENDS!r}?", key=True, suggestion=EXTENDS)
 
 
 def _stop(source: Source) -> None:

@@ -12,19 +12,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from o1kit.nearest import nearest
 from o1kit.recipe.nodes import REPLACE, UNSET, Node, Path, entry_names
+from o1kit.recipe.source import Fault
 from o1kit.registry import suggestion
 
-Report = Callable[[str, Path, str], None]
-"""Takes the place, the recipe path and the message of a fault."""
 STAGES = "stages"
 
 
 class Merger:
     """Puts layers on top of one another; what does not fit is reported."""
 
-    def __init__(self, report: Report) -> None:
-        self._report = report
+    def __init__(self, report: Callable[[Fault], None]) -> None:
+        self._take = report
 
     def into(self, base: dict[str, Node], over: dict[str, Node], path: Path = ()) -> None:
         """Changes the inherited entries of a map by those of a layer."""
@@ -68,14 +68,18 @@ class Merger:
             self._report(item.place, path, f"`{UNSET}` removes a key, not an entry of a list. Write the list anew.")
         self.clean(item, path)
 
+    def _report(self, place: str, path: Path, text: str, meant: str | None = None) -> None:
+        self._take(Fault(place, path, text, meant))
+
     def _append(self, base: dict[str, Node], name: str, node: Node, path: Path) -> None:
         found = base.get(name)
         if not isinstance(node.value, list):
             self._report(node.place, path, f"`+{name}` appends a list. Write `+{name}: [...]`.")
         elif found is None:
-            hint = suggestion(name, lists) if (lists := _lists(base)) else ""
+            lists = _lists(base)
+            hint = suggestion(name, lists) if lists else ""
             text = f"no list is inherited here to append to.{hint} Write `{name}:` for a new one."
-            self._report(node.key or node.place, path, text)
+            self._report(node.key or node.place, path, text, nearest(name, lists))
         elif not isinstance(found.value, list):
             text = f"`+{name}` appends to a list, and at {found.place} there is none. Write `{name}:` to replace it."
             self._report(node.key or node.place, path, text)
@@ -90,7 +94,8 @@ class Merger:
             del base[name]
         else:
             hint = suggestion(name, list(base)) if base else " Remove the line."
-            self._report(node.key or node.place, path, f"`{UNSET}`: nothing of this name is inherited.{hint}")
+            text = f"`{UNSET}`: nothing of this name is inherited.{hint}"
+            self._report(node.key or node.place, path, text, nearest(name, base))
 
     def _stages(self, base: Node | None, over: Node, path: Path) -> None:
         """Changes inherited stages by their names."""
@@ -103,7 +108,7 @@ class Merger:
             if name not in names:
                 known = [n for n in names if n is not None]
                 text = f"no stage {name!r} is inherited.{suggestion(name, known)} New ones: `+stages: [...]`."
-                self._report(node.key or over.place, (*path, name), text)
+                self._report(node.key or over.place, (*path, name), text, nearest(name, known))
             elif node.tag == UNSET:
                 del base.value[names.index(name)]
             elif not isinstance(node.value, dict):

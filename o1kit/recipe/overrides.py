@@ -6,6 +6,7 @@ does: `--set stages.sft.steps=5`, `--set engine.max_batch=!unset`, `--set '+stag
 
 from __future__ import annotations
 
+from o1kit.nearest import nearest
 from o1kit.recipe.merge import Merger
 from o1kit.recipe.nodes import UNSET, Node, Path, entry_names, index_of, steps
 from o1kit.recipe.source import MAX_DEPTH, Fault, Source, option_caret, parse
@@ -17,9 +18,9 @@ EXAMPLE = "write --set key.path=value, for example --set stages.sft.steps=100"
 class _Refused(Exception):
     """The option cannot be followed: what is wrong, where in the recipe, and where in the option's text."""
 
-    def __init__(self, message: str, path: Path = (), column: int = 0) -> None:
+    def __init__(self, message: str, path: Path = (), column: int = 0, meant: str | None = None) -> None:
         super().__init__(message)
-        self.path, self.column = path, column
+        self.path, self.column, self.meant = path, column, meant
 
 
 def apply(source: Source, text: str) -> None:
@@ -30,7 +31,7 @@ def apply(source: Source, text: str) -> None:
     try:
         _change(source, source.root, text, origin)
     except _Refused as error:
-        source.faults.append(Fault(origin, error.path, f"{error}{option_caret(origin, error.column)}"))
+        source.faults.append(Fault(origin, error.path, f"{error}{option_caret(origin, error.column)}", error.meant))
         return
     source.settle(source.root)
 
@@ -46,8 +47,9 @@ def _change(source: Source, root: Node, text: str, origin: str) -> None:
     value = _value(text, len(name) + 1, origin)
     last = _column(name, parts, len(parts) - 1)
 
-    def report(_: str, path: Path, message: str) -> None:
-        source.faults.append(Fault(origin, path, message + option_caret(origin, last)))
+    def report(fault: Fault) -> None:
+        message = fault.message + option_caret(origin, last)
+        source.faults.append(Fault(origin, fault.path, message, fault.suggestion))
 
     merger = Merger(report)
     target, path = root, Path()
@@ -122,7 +124,7 @@ def _index(target: Node, path: Path, part: str, column: int) -> int:
         known = [name for name in entry_names(target.value) if name is not None]
         known = known or [str(i) for i in range(len(target.value))]
         hint = suggestion(part, known) if known else " It is empty."
-        raise _Refused(f"has no entry {part!r}.{hint}", path, column)
+        raise _Refused(f"has no entry {part!r}.{hint}", path, column, nearest(part, known))
     return index
 
 

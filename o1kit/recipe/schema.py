@@ -42,7 +42,7 @@ class WandbConfig(Config):
 class TrackingConfig(Config):
     """Where metrics go besides the local JSON-lines files, which are always written."""
 
-    wandb: WandbConfig = WandbConfig()
+    wandb: WandbConfig = WandbConfig.model_construct()
     """Weights & Biases."""
     trackers: list[TrackerConfig] = []
     """Trackers of installed packages, each with its `kind`; see `o1kit plugins list`."""
@@ -61,13 +61,13 @@ class Recipe(Config):
     """The language model that the first stage starts from."""
     tasks: dict[str, SplitConfig]
     """Splits by name; what learns needs `train`, and no prompt is in two of them."""
-    grading: GradingConfig = GradingConfig()
+    grading: GradingConfig = GradingConfig.model_construct()
     """How answers are found and judged."""
-    engine: EngineConfig = TorchEngineConfig()
+    engine: EngineConfig = TorchEngineConfig.model_construct()
     """What samples and scores."""
     stages: list[StageSection] = Field(min_length=1)
     """What happens, in order; a stage may refer to the ones before it."""
-    tracking: TrackingConfig = TrackingConfig()
+    tracking: TrackingConfig = TrackingConfig.model_construct()
     """Where metrics go."""
     lock: LockConfig | None = None
     """What the run is to be repeated with; `o1kit recipe lock` writes it."""

@@ -24,6 +24,7 @@ OPTION = "--set "
 MIN_SECRET = 4
 """Shorter values of the environment are not looked for in messages: they would be found in all of them."""
 _PLACE = re.compile(r"(.*):([0-9]+):([0-9]+)", re.DOTALL)
+_MEANT = re.compile(r"Did you mean '([^']*)'\?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -106,7 +107,8 @@ class Source:
             name = place.partition("=")[0]
             column = name.rfind(str(path[-1])) if key and path else len(name) + 1
             message += option_caret(place, max(column, len(OPTION)) - len(OPTION))
-        self.faults.append(Fault(place, path, message, suggestion))
+        meant = _MEANT.search(message)
+        self.faults.append(Fault(place, path, message, meant[1] if suggestion is None and meant else suggestion))
 
     def hide(self, message: str) -> str:
         """The message with `${env:NAME}` in place of what the variable holds."""
@@ -157,7 +159,7 @@ def parse(text: str, name: str, *, operators: bool = False) -> Source:
         what = " ".join(filter(None, (error.context, error.problem)))
         source.faults.append(Fault(place, (), f"not valid YAML: {what}. Check indentation, quotes and brackets."))
         return source
-    except (YAMLError, ValueError, RecursionError) as error:
+    except (YAMLError, ValueError, RecursionError, AssertionError, LookupError, TypeError) as error:  # ruamel's, too
         first = str(error).splitlines()[0] if str(error) else "nested too deeply"
         source.faults.append(Fault(name, (), f"not valid YAML: {first}"))
         return source

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -24,7 +24,7 @@ class FileHash(Config):
 class LockConfig(Config):
     """What a run is to be repeated with; written by `o1kit recipe lock`, compared before the run starts."""
 
-    format: Literal[1] = 1
+    format: Annotated[int, Field(ge=1, le=1)] = 1  # not Literal[1]: `true` equals it
     """Version of this section."""
     o1kit: str
     """Version of o1kit."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from o1kit.sharing.config import FileHash
 
 READ = ("path", "judge_folder")
 """Names of the fields that hold a file or a folder, which recipes that were not validated are searched for."""
+MAX_FILES = 1000
+"""Most files of a folder that a recipe reads."""
 
 
 def sections(value: Any) -> Iterator[BaseModel]:
@@ -82,7 +85,7 @@ def files_read(recipe: Recipe, directory: Path) -> dict[str, Path]:
         named[str(from_recipe(recipe, directory)["model"]["source"])] = folder
     found: dict[str, Path] = {}
     for name, place in named.items():
-        files = sorted(f for f in place.rglob("*") if f.is_file()) if place.is_dir() else [place]
+        files = _inside(place) if place.is_dir() else [place]
         for file in files:
             inner = file.relative_to(place).as_posix()
             found[name if file == place else f"{name.rstrip('/')}/{inner}"] = file
@@ -117,6 +120,8 @@ def file_hash(file: Path) -> FileHash:
         DataError: it cannot be read.
     """
     try:
+        if not file.is_file() and file.exists():
+            raise DataError(f"{file}: the recipe reads this, and it is no file. Check its path.")
         return FileHash(sha256=sha256_of(file), size=file.stat().st_size)
     except OSError as error:
         text = f"the recipe reads this file, and it cannot be read: {error.strerror or error}"
@@ -129,6 +134,13 @@ def plugin_versions(recipe: Recipe) -> dict[str, str]:
     named = {getattr(section, "teacher", None) for section in sections(recipe)} & {*teachers}
     found = [*used(recipe), *(plugin for name in named if name is not None for plugin in teachers[name])]
     return {plugin.distribution: plugin.version for plugin in sorted(found, key=lambda p: p.distribution)}
+
+
+def _inside(folder: Path) -> list[Path]:
+    found = [f for f in islice(folder.rglob("*"), MAX_FILES + 1) if f.is_file()]
+    if len(found) > MAX_FILES:
+        raise DataError(f"{folder}: more than {MAX_FILES} files: this is no folder of a model. Check its path.")
+    return sorted(found)
 
 
 def _at(data: Any, path: Sequence[str | int]) -> Any:

@@ -9,7 +9,7 @@ from platform import python_version
 
 from o1kit.config import public
 from o1kit.errors import DataError
-from o1kit.functional.printable import printable
+from o1kit.functional.printable import one_line
 from o1kit.models.config import HfModelConfig
 from o1kit.plan import compile_recipe
 from o1kit.recipe.compose import text_of
@@ -33,7 +33,7 @@ class Difference:
     here: str
 
     def __str__(self) -> str:
-        return f"{self.what}: locked {self.locked}, here {self.here}"
+        return one_line(f"{self.what}: locked {self.locked}, here {self.here}")
 
 
 def lock_of(recipe: Recipe, directory: Path) -> LockConfig:
@@ -71,7 +71,7 @@ def lock_text(recipe: Recipe, directory: Path, name: str) -> str:
     """
     lock = lock_of(recipe, directory)
     data = from_recipe(recipe, directory) | {"lock": lock.model_dump(mode="json")}
-    shown = printable(name).replace("\n", " ")
+    shown = one_line(name)
     header = f"""\
 # Written by `o1kit recipe lock`: {shown} with every value, and what it is to be repeated with.
 # Run: o1kit run FILE.lock (it refuses when data or versions differ; --allow-drift goes on)

@@ -115,8 +115,8 @@ def _directory(folder: Path) -> Path | None:
 
 
 def _measured(folder: Path) -> list[Path]:
-    """Results, and of each stage its metrics and the hashes of its files."""
-    names = ("results.json", "*/results.json", "*/metrics.jsonl", "*/done.json")
+    """Results, the plan with what it took, and of each stage its metrics and the hashes of its files."""
+    names = ("plan.json", "results.json", "*/results.json", "*/metrics.jsonl", "*/done.json")
     found = {file for name in names for file in folder.glob(name)}
     return sorted(f for f in found if f.is_file() and not f.is_symlink() and not f.parent.name.endswith(".previous"))
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from o1kit.artifacts import disk_errors, write_atomic
 from o1kit.errors import DataError, EnvironmentFailure, RecipeError
@@ -97,16 +98,18 @@ def lay_out(files: Mapping[str, bytes], folder: Path) -> None:
         write_atomic(folder / safe_name(name), content)
 
 
-def faults(pulled: Pulled) -> str | None:
-    """What is wrong with a pulled recipe here, or None where it is valid; it is compiled in a temporary folder."""
+def composed(pulled: Pulled) -> tuple[Any, str | None]:
+    """A pulled recipe's data as they are composed, and what is wrong with it here: one of the two is None.
+
+    It is read in a temporary folder, and validated; nothing of it is run.
+    """
     from o1kit.recipe.loader import load
 
     with _laid_out(pulled) as folder:
         try:
-            load(folder / pulled.recipe)
+            return load(folder / pulled.recipe).source.data, None
         except RecipeError as error:
-            return str(error).replace(f"{folder}/", "")
-    return None
+            return None, str(error).replace(f"{folder}/", "")
 
 
 @contextmanager

@@ -58,7 +58,10 @@ class OnDisk:
 
     def names(self) -> list[str]:
         """Names of the files in the folder itself."""
-        return sorted(f.name for f in self.root.iterdir() if f.is_file() and not f.is_symlink())
+        try:
+            return sorted(f.name for f in self.root.iterdir() if f.is_file() and not f.is_symlink())
+        except OSError as error:
+            raise DataError(f"{self.root}: cannot be read: {error.strerror or error}. Check its permissions.") from None
 
     def read(self, name: str) -> bytes | None:
         """A file's content, or None for a link or nothing."""
@@ -126,7 +129,7 @@ def raw(content: bytes, name: str) -> Any:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{name}: not a text file (byte {error.start} is not UTF-8).") from None
-    source = parse(text, name)
+    source = parse(text, name, operators=True)
     if not isinstance(source.data, dict):
         raise DataError(f"{name}: is no recipe: {source.faults[0].message if source.faults else 'not a mapping'}")
     return source.data

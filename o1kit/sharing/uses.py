@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from o1kit.functional.printable import one_line
 from o1kit.sharing.inputs import READ, cached_commit
 from o1kit.sharing.tree import RECIPES, pairs, raw
 
 BUILT_IN = "built-in"
 PROGRAMS = ("python",)
 """Kinds of graders that run programs, which a model wrote."""
+WORDS = ("description", "ask")
+"""Fields with text for people or models, in which an address is only a word."""
 _ENV = re.compile(r"\$\{env:([^}]*)\}")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"]+", re.IGNORECASE)
 
@@ -36,30 +39,40 @@ class Uses:
             if not found:
                 yield f"{name}: none"
             for key, said in found.items():
-                yield f"{name}: {key}: {said}"
+                yield one_line(f"{name}: {key}: {said}")
 
 
-def uses(files: Mapping[str, bytes]) -> Uses:
-    """What the recipes among the files would use, all of them together: more is named than one of them needs."""
+def uses(files: Mapping[str, bytes], recipe: str = "", composed: Any = None) -> Uses:
+    """What the recipes among the files would use, all of them together: more is named than one of them needs.
+
+    Args:
+        files: content by name.
+        recipe: the one that is to be used.
+        composed: its data with `${...}` put in, if it is valid: nothing stays hidden in pieces.
+    """
     found = Uses()
     kinds = _kinds()
     for name, content in files.items():
-        if not name.lower().endswith(RECIPES):
-            continue
-        for key, value in pairs(raw(content, name)):
-            if key in ("kind", "teacher") and isinstance(value, str):
-                _note_kind(value, kinds, found)
-            elif key in READ and isinstance(value, str):
-                found.data[value] = _place(name, value, files)
-            elif key.endswith("_env") and isinstance(value, str):
-                found.environment[value] = "read where it is needed"
-            elif isinstance(value, dict):
-                _note_section(value, found)
-            if isinstance(value, str):
-                found.environment.update((match, "written into the recipe") for match in _ENV.findall(value))
-                if key not in ("description", "ask"):
-                    found.network.update((address, f"`{key}`") for address in _ADDRESS.findall(value))
+        if name.lower().endswith(RECIPES):
+            _note(raw(content, name), name, files, kinds, found)
+    _note(composed, recipe, files, kinds, found)
     return found
+
+
+def _note(data: Any, name: str, files: Mapping[str, bytes], kinds: Mapping[str, str], found: Uses) -> None:
+    for key, value in pairs(data):
+        if isinstance(value, dict):
+            _note_section(value, found)
+        elif isinstance(value, str):
+            found.environment.update((match, "written into the recipe") for match in _ENV.findall(value))
+            if key not in WORDS:
+                found.network.update((address, f"`{key}`") for address in _ADDRESS.findall(value))
+            if key in ("kind", "teacher"):
+                _note_kind(value, kinds, found)
+            elif key in READ:
+                found.data[value] = _place(name, value, files)
+            elif key.endswith("_env"):
+                found.environment[value] = "read where it is needed"
 
 
 def _note_kind(kind: str, known: Mapping[str, str], found: Uses) -> None:

@@ -39,7 +39,10 @@ def verify(path: Path, data: Path | None = None) -> Verified:
     if not content.startswith(GZIP):
         return _lock(load(path).recipe, path.name, data or path.parent, absent=True)
     manifest, files = read_archive(content, path.name)
-    lines = [f"sha256 {sha256(content)}", f"{len(files)} files, each as the manifest says ({manifest.made_by})"]
+    lines = [
+        f"sha256 {sha256(content)}",
+        f"{len(files)} file{'s' * (len(files) != 1)}, as the manifest says ({manifest.made_by})",
+    ]
     with _laid_out(files) as folder:
         load(folder / manifest.recipe)
         lines.append(f"{manifest.recipe}: valid")

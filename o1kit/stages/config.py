@@ -47,7 +47,7 @@ class OptimizerConfig(Config):
 class TrainingStageConfig(StageConfig):
     """Fields of every stage that trains weights."""
 
-    optimizer: OptimizerConfig = OptimizerConfig()
+    optimizer: OptimizerConfig = OptimizerConfig.model_construct()
     """How the weights are updated."""
     lora: LoraConfig | None = None
     """Train adapters only; null trains all weights."""

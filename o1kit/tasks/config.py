@@ -59,7 +59,7 @@ class JsonlConfig(SourceSection):
     """Key that holds the final answer (text after the last `####` if present)."""
     thought_field: str | None = None
     """Key that holds a chain of thought to learn from; steps are its lines."""
-    grader: GraderConfig = ExactConfig(kind="exact")
+    grader: GraderConfig = ExactConfig.model_construct(kind="exact")
     """What decides whether an answer is right."""
 
 

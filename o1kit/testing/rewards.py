@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,19 @@ from o1kit.errors import RewardFailure
 from o1kit.models.reading import Reading
 from o1kit.rewards.build import RewardContext, Scorer, build_reward
 from o1kit.rewards.config import MixtureConfig, RewardSection
+from o1kit.rewards.pool import ScoringPool
 from o1kit.rewards.verifier import Verifier
 from o1kit.search.journal import Journal
 from o1kit.search.journaled import journaled
+from o1kit.tasks.graders.config import GradingConfig, NumericConfig
+from o1kit.tasks.graders.grader import build_grader
+from o1kit.tasks.source import Scorer as ScorerOfAnswers
 from o1kit.testing.check import check
 from o1kit.testing.lab import ASK_MARK, Lab, chains, template
 from o1kit.testing.options import OPTIONS
 from o1kit.testing.running import cancelled, run
 from o1kit.testing.subject import Subject
-from o1kit.types import Account, State
+from o1kit.types import Account, GroundTruth, Problem, State
 
 SEED = 5
 TOLERANCE = 1e-4
@@ -41,11 +47,32 @@ def built(subject: Subject, lab: Lab) -> Any:
     def asked(name: str | None) -> LanguagePolicy:
         return lab.policy(f"asked {name}", judges=True)
 
-    def verifier() -> Verifier:
-        raise ValueError("the lab's problems have no right answers")
-
     section: Any = subject.config
-    return build_reward(section, RewardContext(lab.policy(), scorer, asked, SEED, verifier))
+    return build_reward(section, RewardContext(lab.policy(), scorer, asked, SEED, lambda: _verifier(lab)))
+
+
+class _Sums:
+    """The truths of the kit's problems, as a suite gives them."""
+
+    grading = GradingConfig()
+
+    def truth(self, problem: Problem) -> GroundTruth:
+        """The sum."""
+        return GroundTruth(problem.id, str(sum(map(int, re.findall(r"[0-9]+", problem.prompt)))))
+
+    def scorer_of(self, truth: GroundTruth) -> ScorerOfAnswers:
+        """Compares numbers."""
+        return build_grader(NumericConfig(kind="numeric"))
+
+
+@cache
+def _pool() -> ScoringPool:
+    return ScoringPool(num_workers=1, timeout_s=20.0)
+
+
+def _verifier(lab: Lab) -> Verifier:
+    suite: Any = _Sums()
+    return Verifier(suite, _pool(), lab.policy().answer)
 
 
 def some() -> tuple[State, ...]:

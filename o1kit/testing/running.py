@@ -16,8 +16,8 @@ TURNS = (1, 3, 6, 10, 15, 40, 90, 200)
 """Turns of the event loop after which work is cancelled."""
 GRACE, AFTER = 20, 3
 """Turns that what was cancelled has for its ending, and what it has started has after that."""
-ENDING = 500
-"""Turns in which what is shared comes to its end."""
+ENDING_S = 10.0
+"""Seconds in which what is shared comes to its end."""
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -41,7 +41,7 @@ def cancelled(make: Callable[[Lab], Coroutine[Any, Any, Any]], *, shares: bool =
     """
     for turns in TURNS:
         lab = Lab()
-        found, done = run(_cancelled_after(make(lab), turns, ENDING if shares else AFTER))
+        found, done = run(_cancelled_after(make(lab), turns, shares))
         if found is None and not done:
             found = _unusable(lab)
         if found is not None:
@@ -51,7 +51,7 @@ def cancelled(make: Callable[[Lab], Coroutine[Any, Any, Any]], *, shares: bool =
     return None
 
 
-async def _cancelled_after(work: Coroutine[Any, Any, Any], turns: int, after: int) -> tuple[str | None, bool]:
+async def _cancelled_after(work: Coroutine[Any, Any, Any], turns: int, shares: bool) -> tuple[str | None, bool]:
     """What is wrong, and whether the work was done before it could be cancelled."""
     task = asyncio.ensure_future(work)
     for _ in range(turns):
@@ -64,11 +64,13 @@ async def _cancelled_after(work: Coroutine[Any, Any, Any], turns: int, after: in
         await asyncio.sleep(0)
         if task.done():
             break
-    for _ in range(after):
+    for _ in range(AFTER):
         await asyncio.sleep(0)
-    left = [t for t in asyncio.all_tasks() if t not in (task, asyncio.current_task()) and not _of_engine(t)]
+    if shares and (others := _others(task)):
+        await asyncio.wait(others, timeout=ENDING_S)
+    left = _others(task)
     if not task.done() or left:
-        names = sorted({getattr(t.get_coro(), "__qualname__", "a task") for t in left}) or ["its own task"]
+        names = sorted(map(_name, left)) or ["its own task"]
         for t in (task, *left):
             t.cancel()
         await asyncio.wait((task, *left), timeout=1.0)
@@ -81,8 +83,14 @@ async def _cancelled_after(work: Coroutine[Any, Any, Any], turns: int, after: in
     return "it returned a result as if nothing had happened", False
 
 
-def _of_engine(task: asyncio.Task[Any]) -> bool:
-    return getattr(task.get_coro(), "__qualname__", "").startswith("TorchEngine.")
+def _others(task: asyncio.Task[Any]) -> list[asyncio.Task[Any]]:
+    """The tasks that run besides one and this, those of the kit's engine left out."""
+    known = (task, asyncio.current_task())
+    return [t for t in asyncio.all_tasks() if t not in known and not _name(t).startswith("TorchEngine.")]
+
+
+def _name(task: asyncio.Task[Any]) -> str:
+    return str(getattr(task.get_coro(), "__qualname__", "a task"))
 
 
 def _unusable(lab: Lab) -> str | None:

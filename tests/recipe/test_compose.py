@@ -25,7 +25,7 @@ def lines(path: Path, *questions: str, **more: Any) -> str:
 
 
 def test_splits_of_a_recipe_keep_the_names_of_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("O1KIT_DATA", "somewhere")
+    monkeypatch.setenv("O1KIT_DATA", "zq7folder")
     monkeypatch.setenv("O1KIT_COUNT", "7")
     path = tmp_path / "r.yaml"
     text = GOOD.replace("path: y.jsonl", "path: '${env:O1KIT_DATA}/y.jsonl'")
@@ -35,7 +35,7 @@ def test_splits_of_a_recipe_keep_the_names_of_variables(tmp_path: Path, monkeypa
     assert heldout["num_problems"] == "${env:O1KIT_COUNT}"
     assert composed(f"{path}:heldout", num_problems=9)["tasks"]["heldout"]["num_problems"] == 7
     recipe = recipe_from(parse(text_of(composed(f"{path}:heldout")), "o1kit eval"))
-    assert recipe.tasks["heldout"].sources[0].path == f"{tmp_path}/somewhere/y.jsonl"
+    assert recipe.tasks["heldout"].sources[0].path == f"{tmp_path}/zq7folder/y.jsonl"
 
 
 @pytest.mark.parametrize(

@@ -291,3 +291,17 @@ def test_nothing_is_both_there_and_missing(files: Files) -> None:
     assert "none.yaml: there is no such file" in fails(path, overlays=[Path("none.yaml")])
     data: Any = load(path).source.data
     assert "extends" not in data
+
+
+def test_programs_are_told_what_was_probably_meant(files: Files) -> None:
+    """Of files, of options and of references alike."""
+    text = "extends: base.yaml\nengine: {max_bach: !unset}\nstages: {stf: {steps: 1}}\n"
+    for written, sets, meant in (
+        (text, [], ["max_batch", "sft"]),
+        ("extends: base.yaml\n", ["stages.rolout.policy=sft"], ["rollout"]),
+        ("extends: base.yaml\nseed: '${engine.max_bacth}'\n", [], ["max_batch"]),
+        ("exends: base.yaml\n", [], ["extends"]),
+    ):
+        with pytest.raises(RecipeError) as caught:
+            load(files(a_yaml=written), sets)
+        assert [fault.suggestion for fault in caught.value.faults] == meant

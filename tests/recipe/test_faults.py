@@ -13,7 +13,7 @@ import pytest
 from o1kit.errors import RecipeError
 from o1kit.recipe.faults import excerpt
 from o1kit.recipe.loader import recipe_from
-from o1kit.recipe.source import parse
+from o1kit.recipe.source import parse, show
 from tests.recipe.test_loader import GOOD
 
 
@@ -128,3 +128,35 @@ def test_json_of_faults_and_of_a_valid_recipe(tmp_path: Path) -> None:
     path.write_text(GOOD)
     assert validate(path) == (0, {"valid": True, "stages": ["sft", "prm", "ppo", "eval"]})
     assert validate(tmp_path / "none.yaml")[1]["faults"][0]["file"] == str(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "paths"),
+    [
+        # A slip in a key is taken for the key: what refers to nothing is found all the same.
+        ([("steps: 5", "stepz: 5"), ("model: prm", "model: pmr")], ["stages[0].stepz", "stages[2].reward.of[1].model"]),
+        # The slip is in the reference's own key.
+        ([("    policy: sft\n    labels", "    polcy: stf\n    labels")], ["stages[1].polcy", "stages[1].policy"]),
+        # Nothing is said about stages that refer to one in which something is wrong, and all about the others.
+        ([("chains: 2", "chains: 0"), ("policies: [sft, ppo]", "policies: [stf]")], ["stages[1].labels.chains"]),
+        (
+            [("alpha: 0.6", "alpha: -1"), ("hidden_size: 64", "hidden_size: 65")],
+            ["model.hidden_size", "stages[2].replay"],
+        ),
+        (
+            [("clip_ratio: 0.2", "clip_ratio: x"), ("policy: sft\n    labels", "policy: stf\n    labels")],
+            ["stages[1]", "stages[2]"],
+        ),
+        # A section outside of the stages is wrong: rules that ask it cannot be judged.
+        ([("max_batch: 8", "max_batch: 0"), ("model: prm", "model: pmr")], ["engine.max_batch"]),
+    ],
+)
+def test_rules_between_parts_are_told_with_the_rest(changes: list[tuple[str, str]], paths: list[str]) -> None:
+    text = GOOD
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    found = [show(fault.path) for fault in error_of(text).faults]
+    assert len(set(found)) == len(paths), found
+    for path in paths:
+        assert any(place.startswith(path) for place in found), found

@@ -72,6 +72,8 @@ def test_what_must_not_happen_is_noticed(tmp_path: Path) -> None:
         "x" * 900_000 + ": 1",
         "a: &a [*a]",
         'a: "\\ud800"',
+        "%YAML 1.9\n---\na: 1\n",
+        "%YAML 9.9\n---\na: 1\n",
         '"\\ud800": 1',
         "o1kit: 1\n" + "\n".join(f"unknown_{i}: 1" for i in range(4_000)),
     ],
@@ -85,3 +87,10 @@ def test_bombs_are_refused(text: str) -> None:
 
 def test_characters_written_as_json_does() -> None:
     assert parse('a: "\\ud83d\\ude00"', "r.yaml").data == {"a": "\U0001f600"}
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.2"])
+def test_every_file_is_read_as_yaml_1_2(version: str) -> None:
+    source = parse(f"%YAML {version}\n---\na: yes\nb: 2001-01-01\nc: 0o17\n", "r.yaml")
+    assert not source.faults
+    assert source.data == {"a": "yes", "b": "2001-01-01", "c": "0o17"}

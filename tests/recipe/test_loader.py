@@ -299,7 +299,7 @@ def test_sections_are_closed() -> None:
 
 def test_the_recipe_in_the_readme_is_valid() -> None:
     text = (Path(__file__).parents[2] / "README.md").read_text()
-    blocks = re.findall(r"```yaml\n(.*?)```", text, re.S)
+    blocks = re.findall(r"^```yaml\n(.*?)^```", text, re.S | re.M)  # those further in are edits of a file
     assert blocks
     for block in blocks:
         assert recipe_from(parse(block, "README.md")).stages

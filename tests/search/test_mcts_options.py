@@ -184,6 +184,7 @@ for name, changed in {
     FLIPS[f"action.{name}"] = ({"unit": TYPED}, {"unit": {**TYPED, "actions": actions}})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FLIPS)
 def test_every_option_changes_what_is_found(name: str) -> None:
     base, change = FLIPS[name]
@@ -216,7 +217,9 @@ def test_usage_is_what_the_engines_generated(name: str) -> None:
     assert result.usage.generated == sum(engine.usage.generated for engine in engines.values()) > 0
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize(
+    "name", [n if n in ("rollout", "actions") else pytest.param(n, marks=pytest.mark.slow) for n in VARIANTS]
+)
 def test_trees_do_not_depend_on_batching(name: str) -> None:
     def tree(max_batch: int) -> Any:
         asked, section = policy(max_batch), config(**VARIANTS[name])

@@ -236,6 +236,7 @@ def differ(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return _shapes(json.dumps(one)) != _shapes(json.dumps(other))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("section", "name", "base", "change"), FLIPS, ids=lambda x: x if isinstance(x, str) else "")
 def test_every_option_of_the_algorithms_changes_what_is_found(
     section: type, name: str, base: dict[str, Any], change: dict[str, Any]
@@ -243,6 +244,7 @@ def test_every_option_of_the_algorithms_changes_what_is_found(
     assert differ({"algorithm": base | change}, {"algorithm": base})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OUTER)
 def test_every_option_of_the_search_changes_what_is_found(name: str) -> None:
     base: dict[str, Any] = {"algorithm": MCTSR}

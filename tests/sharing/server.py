@@ -1,6 +1,6 @@
 """A web server of its own process: `python server.py FOLDER [CERTIFICATE KEY]` prints its port.
 
-Besides the folder's files it has /endless, which never stops sending, and redirects.
+Besides the folder's files it has programs in /git, /endless, which never stops sending, and redirects.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import contextlib
 import ssl
 import sys
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import CGIHTTPRequestHandler, ThreadingHTTPServer
 
 REDIRECTS = {
     "/moved": "/good.o1r",
@@ -20,7 +20,10 @@ REDIRECTS = {
 }
 
 
-class Handler(SimpleHTTPRequestHandler):
+class Handler(CGIHTTPRequestHandler):
+    cgi_directories = ["/git"]
+    have_fork = False  # it would become another user
+
     def do_GET(self) -> None:
         if self.path in REDIRECTS:
             self.send_response(302)

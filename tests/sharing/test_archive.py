@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import random
 import tarfile
 import tracemalloc
 import zipfile
@@ -131,6 +132,38 @@ def test_every_changed_byte_of_the_content_is_noticed() -> None:
     whole[whole.index(b"o1kit: 1\n")] ^= 1
     with pytest.raises(DataError, match="not what the manifest says"):
         read_archive(gzip.compress(bytes(whole)), "a.o1r")
+
+
+def test_a_damaged_archive_is_refused_or_holds_the_very_files() -> None:
+    """No other content, no traceback."""
+    whole = gzip.decompress(packed(*with_manifest(FILES)))
+    chance = random.Random(0)
+    refused = 0
+    for _ in range(1000):
+        try:
+            assert read_archive(gzip.compress(_damaged(whole, chance), 1), "a.o1r")[1] == FILES
+        except DataError:
+            refused += 1
+    assert refused > 500
+
+
+def _damaged(whole: bytes, chance: random.Random) -> bytearray:
+    """Bytes changed, cut out, put in and moved, with checksums of headers repaired."""
+    changed = bytearray(whole)
+    for _ in range(chance.randint(1, 5)):
+        i, j, how = chance.randrange(len(changed)), chance.randrange(len(changed)), chance.randrange(4)
+        if how == 0:
+            changed[i] = chance.randrange(256)
+        elif how == 1:
+            del changed[i : i + chance.randrange(600)]
+        elif how == 2:
+            changed[i:i] = chance.randbytes(chance.randrange(20))
+        else:
+            changed[i : i + 512] = changed[j : j + 512]
+    for start in range(0, len(changed) - 511, 512):
+        if changed[start + 257 : start + 262] == b"ustar":
+            changed[start : start + 512] = _resized(changed[start : start + 512], changed[start + 124 : start + 136])
+    return changed
 
 
 @pytest.mark.parametrize("text", [b"{}", b"[]", b"[" * 100_000, b'{"o1r": 2}', b"\xff", b'{"o1r":1,"x":"\\u001b[2J"}'])

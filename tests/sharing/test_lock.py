@@ -17,6 +17,7 @@ from o1kit.errors import DataError
 from o1kit.plan import compile_recipe
 from o1kit.recipe.loader import load_recipe
 from o1kit.sharing.archive import read_archive
+from o1kit.sharing.inputs import MAX_FILES
 from o1kit.sharing.lock import differences, lock_text, require
 from o1kit.sharing.pack import pack
 from o1kit.sharing.shipped import shipped
@@ -93,6 +94,16 @@ def test_changed_and_missing_data_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data/rows.jsonl: locked sha256 .* here absent"):
         require(lock, tmp_path)
     assert differences(lock, tmp_path, absent=False) == []
+
+
+def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is no file"):
+        locked(folder(tmp_path, PLAIN.replace("data/rows.jsonl", "/dev/zero")))
+    (tmp_path / "many").mkdir()
+    for n in range(MAX_FILES + 1):
+        (tmp_path / "many" / str(n)).touch()
+    with pytest.raises(DataError, match="more than 1000 files"):
+        locked(folder(tmp_path, PLAIN.replace("data/rows.jsonl", "many")))
 
 
 def test_the_files_of_a_model_folder_are_locked(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def run_folder(root: Path) -> tuple[Path, Path]:
     (run / "attempts/2.json").write_text(json.dumps({"versions": {"torch": "2.99.0", "python": "3.11.99"}}))
     data = {"data/rows.jsonl": sha256_of(recipe.parent / "data/rows.jsonl")}
     (run / "sft/done.json").write_text(json.dumps({"data": data, "files": {"model.safetensors": {}}}))
-    for name in ("sft/metrics.jsonl", "results.json", "sft.previous/metrics.jsonl"):
+    for name in ("sft/metrics.jsonl", "results.json", "plan.json", "sft.previous/metrics.jsonl"):
         (run / name).write_text("{}\n")
     for name in ("sft/model.safetensors", "sft/checkpoints/last.ckpt", "sft/outputs.jsonl"):
         (run / name).write_bytes(b"\0" * 100)
@@ -97,7 +97,7 @@ def run_folder(root: Path) -> tuple[Path, Path]:
 def test_a_run_goes_with_its_measurements_and_without_weights(tmp_path: Path) -> None:
     recipe, run = run_folder(tmp_path)
     packed = pack(run, with_data=True)
-    measured = {"run/results.json", "run/sft/metrics.jsonl", "run/sft/done.json"}
+    measured = {"run/plan.json", "run/results.json", "run/sft/metrics.jsonl", "run/sft/done.json"}
     assert {*packed.files} == {"recipe.yaml", "recipe.lock", "data/rows.jsonl"} | measured
     (tmp_path / "x.o1r").write_bytes(packed.content)
     write(fetch(Wanted(str(tmp_path / "x.o1r"))), tmp_path / "got")

@@ -19,10 +19,9 @@ from o1kit.recipe.schema import Recipe
 from o1kit.sharing.archive import archive_bytes, manifest_of, sha256
 from o1kit.sharing.hub import _check_entries
 from o1kit.sharing.inputs import READ
-from o1kit.sharing.pull import Wanted, faults, fetch, write
+from o1kit.sharing.pull import Wanted, composed, fetch, write
 from o1kit.sharing.uses import uses
 from tests.sharing.parts import PLAIN, ROWS, folder, member, packed, with_manifest
-from tests.test_cli import o1kit
 
 FILES = {"plain.yaml": PLAIN.encode(), "data/rows.jsonl": ROWS.encode()}
 GOOD = archive_bytes(manifest_of("plain.yaml", None, FILES), FILES)
@@ -55,11 +54,11 @@ def test_another_hash_is_refused(good: Path) -> None:
         fetch(Wanted(str(good), sha256="0" * 64))
 
 
-def test_a_hostile_archive_gives_code_4_and_writes_nothing(tmp_path: Path) -> None:
+def test_a_hostile_archive_gives_code_4_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bad.o1r").write_bytes(packed(*with_manifest(FILES), member("../../evil\x1b[2J.yaml")))
     before = sorted(tmp_path.rglob("*"))
-    done = o1kit("recipe", "pull", tmp_path / "bad.o1r", "--out", tmp_path / "a/got", "--yes")
-    assert done.returncode == 4 and "Traceback" not in done.stderr and "\x1b" not in done.stderr
+    assert main(["recipe", "pull", str(tmp_path / "bad.o1r"), "--out", str(tmp_path / "a/got"), "--yes"]) == 4
+    assert "leads out of its folder" in (said := capsys.readouterr().err) and "\x1b" not in said
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -84,7 +83,7 @@ def test_a_folder_gives_one_recipe_with_what_it_extends_and_reads(tmp_path: Path
     (tmp_path / "base/other.yaml").write_text("seed: 8\n")
     found = fetch(Wanted(str(tmp_path), recipe="r/r.yaml"))
     assert {*found.files} == {"r/r.yaml", "base/a.yaml", "base/b.yaml"} | {"r/data/rows.jsonl"}
-    assert faults(found) is None
+    assert composed(found)[1] is None
     with pytest.raises(DataError, match="outside of what is shared"):
         fetch(Wanted(str(tmp_path / "r")))
     (tmp_path / "r/r2.yaml").write_text(PLAIN)
@@ -122,6 +121,27 @@ stages: [{kind: sft}, {kind: evaluate, teacher: ghost, judge_folder: w}]
     assert "downloaded" in found.models["somebody/model"]
     assert {*found.network} == {"https://example.org/v1", "Weights & Biases"}
     assert {*found.programs} == {"grader python"} and {*found.environment} == {"SECRET_KEY", "USER"}
+
+
+def test_a_recipe_cannot_write_lines_of_ours() -> None:
+    text = 'a: {path: "x\\nnetwork: none"}\nb: {kind: "y\\e[2J\\nvalid"}\n'
+    lines = list(uses({"a.yaml": text.encode()}).lines())
+    assert lines.count("network: none") == 1 and all(line.isprintable() for line in lines)
+
+
+def test_nothing_hides_in_pieces(tmp_path: Path) -> None:
+    text = PLAIN + 'engine: {kind: http, endpoints: ["${name}s://192.0.2.1/v1"]}\n'
+    found = fetch(Wanted(str(folder(tmp_path, text.replace("name: plain", "name: http")))))
+    data, wrong = composed(found)
+    assert wrong is None and "https://192.0.2.1/v1" in uses(found.files, found.recipe, data).network
+
+
+def test_operators_hide_nothing(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(PLAIN)
+    text = "extends: base.yaml\ntracking: !replace {wandb: {mode: online}}\n"
+    found = fetch(Wanted(str(folder(tmp_path, text, "r.yaml"))))
+    assert {*found.files} == {"r.yaml", "base.yaml", "data/rows.jsonl"}
+    assert "Weights & Biases" in uses(found.files).network
 
 
 def test_every_field_that_names_a_file_is_known() -> None:
@@ -255,8 +275,11 @@ def server(tmp_path_factory: pytest.TempPathFactory, repository: tuple[Path, str
     root = tmp_path_factory.mktemp("web")
     (root / "good.o1r").write_bytes(GOOD)
     (root / "plain.yaml").write_text(PLAIN)
+    (root / "git").mkdir()
     git(root, "clone", "-q", "--bare", str(repository[0]), "plain.git")
-    git(root / "plain.git", "update-server-info")
+    backend = f"#!/bin/sh\nGIT_HTTP_EXPORT_ALL=1 GIT_PROJECT_ROOT={root} exec git http-backend\n"
+    (root / "git/backend").write_text(backend)
+    (root / "git/backend").chmod(0o755)
     process, port = serve(root)
     yield f"http://127.0.0.1:{port}"
     process.kill()
@@ -269,6 +292,13 @@ def test_a_file_comes_over_http_from_this_machine(server: str) -> None:
     assert fetch(Wanted(f"{server}/moved", **hashed)).files == FILES  # type: ignore[arg-type]
     single = fetch(Wanted(f"{server}/plain.yaml", sha256=sha256(PLAIN.encode()), network=True))
     assert {*single.files} == {"plain.yaml"}
+
+
+def test_a_commit_comes_over_http_from_this_machine(server: str, repository: tuple[Path, str]) -> None:
+    source = f"{server}/git/backend/plain.git@{repository[1]}"
+    assert fetch(Wanted(source, network=True)).files == FILES
+    with pytest.raises(EnvironmentFailure, match="--network"):
+        fetch(Wanted(source))
 
 
 @pytest.mark.parametrize(
@@ -325,6 +355,7 @@ def test_https_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 # --- hubs
 
 
+@pytest.mark.slow
 def test_a_cached_hub_repository_needs_no_network(tmp_path: Path) -> None:
     commit = "0123456789" * 4
     cached = tmp_path / "hub/models--somebody--recipe"

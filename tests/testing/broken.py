@@ -5,18 +5,26 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict
+from pydantic import BeforeValidator, ConfigDict, create_model
 
-from o1kit.config import Count
+from o1kit.config import Config, Count
+from o1kit.engines.torch import TorchEngine
 from o1kit.functional.keys import derive
 from o1kit.functional.voting import majority_vote
+from o1kit.models.config import TorchEngineConfig
 from o1kit.plugin import Plugin
+from o1kit.protocols import Sampling
+from o1kit.rewards.base import ChainReward
+from o1kit.rewards.config import RewardSection
 from o1kit.search.sample import independent
 from o1kit.search.section import DecodingConfig
-from o1kit.types import SearchResult, State, Trajectory, Usage
+from o1kit.types import Account, Completion, Score, SearchResult, State, Trajectory, Usage
+from tests.testing.broken_tasks import TASKS, WrongTeacher
 
 
 class Section(DecodingConfig):
@@ -167,7 +175,7 @@ class ShortConfig(Section):
     """Selects it."""
 
 
-class Short(Sound):
+class Unended(Sound):
     async def run(self, root: State, *, policy: Any, reward: Any, key: int) -> SearchResult:
         actions = await policy.propose(root, 1, key=key)
         state = root.after(*actions)
@@ -220,7 +228,7 @@ class SilentConfig(Section):
     width: Count = 2
 
 
-SEARCHES = {
+SEARCHES: dict[str, tuple[Any, Any, str | None]] = {
     "sound": (SoundConfig, Sound, None),
     "random": (RandomConfig, Random, "same_key_same_result"),
     "counting": (CountingConfig, Counting, "any_order"),
@@ -230,7 +238,7 @@ SEARCHES = {
     "forgetful": (ForgetfulConfig, Forgetful, "resumes"),
     "deaf": (DeafConfig, Deaf, "cancellation"),
     "leaky": (LeakyConfig, Leaky, "cancellation"),
-    "short": (ShortConfig, Short, "well_formed"),
+    "short": (ShortConfig, Unended, "well_formed"),
     "untitled": (UntitledConfig, Sound, "section"),
     "loose": (LooseConfig, Sound, "unknown_key"),
     "boundless": (BoundlessConfig, Sound, "out_of_range"),
@@ -240,9 +248,209 @@ SEARCHES = {
 """By kind: section, factory, and the check that must find it out."""
 
 
+# ---- rewards ---------------------------------------------------------------------------------------------------------
+
+
+class Short(ChainReward):
+    """Sound: what is short is worth more."""
+
+    name = "short"
+
+    def __init__(self, config: Any, context: Any) -> None:
+        self.config, self.context, self.calls = config, context, 0
+
+    async def value(self, state: State) -> float:
+        return 1 / (1 + len(state.token_ids))
+
+
+class Unbounded(Short):
+    """Not a probability."""
+
+    async def value(self, state: State) -> float:
+        return float(len(state.token_ids))
+
+
+class Tiring(Short):
+    """Gives less each time."""
+
+    async def value(self, state: State) -> float:
+        self.calls += 1
+        return 1 / (1 + self.calls)
+
+
+class Crowded(Short):
+    """A score depends on how many are judged at once."""
+
+    async def value(self, state: State) -> float:
+        self.calls += 1
+        await asyncio.sleep(0)
+        found = 1 / (1 + self.calls)
+        self.calls -= 1
+        return found
+
+
+class Nameless(Short):
+    """Has no name."""
+
+    name = ""
+
+
+class Uncharged(Short):
+    """Asks a model and charges nobody."""
+
+    async def value(self, state: State) -> float:
+        policy = self.context.policy
+        (found,) = await policy.engine.sample(state.prompt_ids, 1, Sampling(1, max_tokens=3))
+        return 1 / (1 + len(found.token_ids))
+
+
+class Wordy(Short):
+    """Names itself by what a journal cannot keep."""
+
+    async def score(self, state: State) -> Score:
+        return Score(await self.value(state), Path("wordy"))  # type: ignore[arg-type]
+
+
+class DeafReward(Short):
+    """Swallows cancellation."""
+
+    async def value(self, state: State) -> float:
+        policy = self.context.policy
+        try:
+            await policy.complete(state, 1, key=1) if not state.terminal else await policy.complete(
+                replace(state, actions=()), 1, key=1
+            )
+        except asyncio.CancelledError:
+            return 0.0
+        return 0.5
+
+
+def reward_section(name: str) -> type[RewardSection]:
+    return create_model(f"{name}Section", __base__=RewardSection, kind=(Literal[name], ...), __doc__="A reward.")  # type: ignore[valid-type, call-overload, no-any-return]
+
+
+REWARDS = {
+    "unbounded": (reward_section("unbounded"), Unbounded, "in_range"),
+    "tiring": (reward_section("tiring"), Tiring, "same_chain_same_score"),
+    "crowded": (reward_section("crowded"), Crowded, "any_batch"),
+    "nameless": (reward_section("nameless"), Nameless, "described"),
+    "uncharged": (reward_section("uncharged"), Uncharged, "charged"),
+    "wordy": (reward_section("wordy"), Wordy, "resumes"),
+    "deaf_reward": (reward_section("deaf_reward"), DeafReward, "cancellation"),
+}
+
+# ---- engines ---------------------------------------------------------------------------------------------------------
+
+
+class Tempered(TorchEngine):
+    """Reports other log-probabilities than the model's."""
+
+    async def sample(self, prompt: Any, n: int, sampling: Any, account: Account = Account()) -> list[Completion]:
+        found = await super().sample(prompt, n, sampling, account)
+        return [replace(c, logprobs=tuple(x / 2 for x in c.logprobs)) for c in found]
+
+
+class Unsteady(TorchEngine):
+    """Samples depend on how many requests there were."""
+
+    asked = 0
+
+    async def sample(self, prompt: Any, n: int, sampling: Any, account: Account = Account()) -> list[Completion]:
+        self.asked += 1
+        return await super().sample(prompt, n, replace(sampling, key=sampling.key + self.asked), account)
+
+
+class Cramped(TorchEngine):
+    """Samples depend on the batch."""
+
+    async def sample(self, prompt: Any, n: int, sampling: Any, account: Account = Account()) -> list[Completion]:
+        return await super().sample(prompt, n, replace(sampling, key=sampling.key + self.max_batch), account)
+
+
+class Dull(TorchEngine):
+    """Knows no greedy tokens."""
+
+    async def sample(self, prompt: Any, n: int, sampling: Any, account: Account = Account()) -> list[Completion]:
+        drawn = replace(sampling, decoding=replace(sampling.decoding, greedy=False))
+        return await super().sample(prompt, n, drawn, account)
+
+
+class Endless(TorchEngine):
+    """Always says that there was no more room."""
+
+    async def sample(self, prompt: Any, n: int, sampling: Any, account: Account = Account()) -> list[Completion]:
+        return [replace(c, finish="length") for c in await super().sample(prompt, n, sampling, account)]
+
+
+class Embezzling(TorchEngine):
+    """Charges nobody in particular."""
+
+    async def sample(self, prompt: Any, n: int, sampling: Any, account: Account = Account()) -> list[Completion]:
+        return await super().sample(prompt, n, sampling)
+
+
+class Shifted(TorchEngine):
+    """Reads the head one token too early."""
+
+    async def score(self, tokens: Any, positions: Any, account: Account = Account()) -> list[float]:
+        return await super().score(tokens, [max(0, p - 1) for p in positions], account)
+
+
+class Stubborn(TorchEngine):
+    """Goes on with what nobody waits for."""
+
+    async def sample(self, prompt: Any, n: int, sampling: Any, account: Account = Account()) -> list[Completion]:
+        task = asyncio.ensure_future(super().sample(prompt, n, sampling, account))
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.shield(task)
+        return task.result()
+
+
+class Credulous(TorchEngine):
+    """Takes every prompt."""
+
+    async def sample(self, prompt: Any, n: int, sampling: Any, account: Account = Account()) -> list[Completion]:
+        known = [t for t in prompt if 0 <= t < 50][:20] or [1]
+        return await super().sample(prompt if len(prompt) and max(prompt) < 500 else known, n, sampling, account)
+
+
+def engine_section(name: str) -> type[Config]:
+    return create_model(f"{name}Section", __base__=TorchEngineConfig, kind=(Literal[name], ...), __doc__="An engine.")  # type: ignore[valid-type, call-overload, no-any-return]
+
+
+def engine_factory(made: type[TorchEngine]) -> Any:
+    return lambda config, model, template: made(model, template.eos_id, config.max_batch, decode=template.decode)
+
+
+ENGINES = {
+    name: (engine_section(name), engine_factory(made), check)
+    for name, made, check in (
+        ("tempered", Tempered, "logprobs"),
+        ("dull", Dull, "greedy"),
+        ("unsteady", Unsteady, "function_of_the_key"),
+        ("cramped", Cramped, "any_batch_size"),
+        ("endless", Endless, "endings"),
+        ("embezzling", Embezzling, "ledger"),
+        ("shifted", Shifted, "score"),
+        ("stubborn", Stubborn, "cancellation"),
+        ("credulous", Credulous, "bad_input"),
+    )
+}
+
+KINDS: dict[str, dict[str, tuple[Any, Any, str | None]]] = {
+    "searches": SEARCHES,
+    "tasks": TASKS,
+    "rewards": REWARDS,
+    "engines": ENGINES,
+}
+
+
 class Plugins:
     """What the entry points name."""
 
 
-for _kind, (_config, _factory, _) in SEARCHES.items():
-    setattr(Plugins, f"searches_{_kind}", Plugin(api=1, config=_config, factory=_factory))
+for _group, _kinds in KINDS.items():
+    for _kind, (_config, _factory, _) in _kinds.items():
+        setattr(Plugins, f"{_group}_{_kind}", Plugin(api=1, config=_config, factory=_factory))
+Plugins.teachers_wrong_teacher = Plugin(api=1, config=None, factory=WrongTeacher)  # type: ignore[attr-defined]

@@ -184,7 +184,7 @@ class CfrConfig(BudgetConfig):
 
     kind: Literal["cfr"]
     """Selects this search."""
-    mode: CfrMode = RegretTreeConfig(kind="tree")
+    mode: CfrMode = RegretTreeConfig.model_construct(kind="tree")
     """What is played, and for what."""
 
     @property

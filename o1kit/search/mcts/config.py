@@ -204,9 +204,9 @@ class MctsConfig(BudgetConfig):
     """Samples made at the root; null: as everywhere."""
     expand: Literal["step", "chain"] = "step"
     """`step` samples one step a child; `chain` goes on to the end, so that every simulation finishes chains."""
-    unit: Unit = StepUnit(kind="step")
+    unit: Unit = StepUnit.model_construct(kind="step")
     """What a node is: a reasoning step, a number of tokens, or a typed action."""
-    selection: Selection = PuctConfig(kind="puct")
+    selection: Selection = PuctConfig.model_construct(kind="puct")
     """The rule by which a child is chosen on the way down."""
     prior: Literal["samples", "likelihood"] = "samples"
     """A child's prior: its share of the samples, or of the siblings' length-normalised probabilities (OpenR)."""
@@ -218,7 +218,7 @@ class MctsConfig(BudgetConfig):
     """With `leaf_value: confidence`: likeliest tokens that a token's probability is compared with."""
     rollout: RolloutConfig | None = None
     """A continuation from the best new child; null: the value is that of the new nodes themselves."""
-    backup: Backup = MeanBackup(kind="mean")
+    backup: Backup = MeanBackup.model_construct(kind="mean")
     """How a value goes up the tree."""
     widening: WideningConfig | None = None
     """More samples for nodes that are often visited; null: a node is expanded once."""

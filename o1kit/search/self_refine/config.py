@@ -87,7 +87,7 @@ class MctsrConfig(Config):
     """Critiques and rewrites a problem."""
     max_children: Count = 3
     """An answer with so many rewrites, one of them better than itself, is rewritten no more."""
-    score: ScoreConfig = SelfScoreConfig(kind="self_score")
+    score: ScoreConfig = SelfScoreConfig.model_construct(kind="self_score")
     """What marks an answer, again at each visit: `self_score`, or `judge`."""
     exploration: NonNegative = 1.4
     """Constant c of the upper confidence bound; marks reach from -100 to 100."""
@@ -135,7 +135,7 @@ class SrMctsConfig(Config):
     """Answers a problem, the first one included."""
     max_children: Count = 2
     """An answer with so many rewrites, one of them better than itself, is rewritten no more."""
-    score: ScoreConfig = PairwiseConfig(kind="pairwise")
+    score: ScoreConfig = PairwiseConfig.model_construct(kind="pairwise")
     """What answers are compared by: `pairwise`, or `judge` (Bradley-Terry on its scores)."""
     exploration: NonNegative = 1.4
     """Constant c of the upper confidence bound; values reach from 0 to 1."""
@@ -171,7 +171,7 @@ class SelfRefineConfig(BudgetConfig):
 
     kind: Literal["self_refine"]
     """Selects this search."""
-    algorithm: AlgorithmConfig = MctsrConfig(kind="mctsr")
+    algorithm: AlgorithmConfig = MctsrConfig.model_construct(kind="mctsr")
     """How answers are valued and chosen."""
     temperature: Positive = 0.95
     """Divides the logits. 0.95 is that of MCTSr's code."""

@@ -74,7 +74,7 @@ class EvaluateConfig(StageConfig):
     """
     compare_to: BaselineConfig | None = None
     """What the other rows are compared with; null: with `greedy` of the same policy, and the policy before."""
-    overlap: OverlapConfig | None = OverlapConfig()
+    overlap: OverlapConfig | None = OverlapConfig.model_construct()
     """Looks for problems that are like problems of the split `train`, if there is one; null: does not."""
     labels: Annotated[StageLabelsConfig | FileLabelsConfig, Field(discriminator="kind")] | None = None
     """Labelled chains to measure the judge on: accuracy, F1, AUC and calibration of its steps; null: none."""

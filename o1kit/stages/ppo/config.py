@@ -46,15 +46,15 @@ class PpoConfig(TrainingStageConfig):
     those of the first policy (off-policy), the importance ratios are taken to the servers' log-probabilities, and the
     clip ratio bounds how far the policy moves in all.
     """
-    reward: RewardConfig = VerifierConfig(kind="verifier")
+    reward: RewardConfig = VerifierConfig.model_construct(kind="verifier")
     """What the policy is rewarded for: step by step by kinds that judge steps, by the others at the end of a chain."""
-    search: SearchConfig = MctsConfig(kind="mcts")
+    search: SearchConfig = MctsConfig.model_construct(kind="mcts")
     """How trajectories are collected."""
     judge: JudgeConfig | None = None
     """What judges steps inside the search, if it asks for it: the name of a `prm` stage, or a section."""
-    replay: ReplayConfig = PrioritizedReplayConfig(kind="prioritized")
+    replay: ReplayConfig = PrioritizedReplayConfig.model_construct(kind="prioritized")
     """Which trajectories an update sees."""
-    loss: PpoLossConfig = PpoLossConfig()
+    loss: PpoLossConfig = PpoLossConfig.model_construct()
     """The objective."""
     iterations: Count = 40
     """Rounds of collecting and updating."""

@@ -101,9 +101,9 @@ class PrmConfig(TrainingStageConfig):
     """Selects this stage."""
     policy: StageName
     """Stage whose model writes the chains and gives the initial weights."""
-    objective: ObjectiveConfig = PrmObjectiveConfig(kind="prm")
+    objective: ObjectiveConfig = PrmObjectiveConfig.model_construct(kind="prm")
     """What is judged."""
-    reading: ReadingConfig = ReadingConfig()
+    reading: ReadingConfig = ReadingConfig.model_construct()
     """How the judgement is read off the model."""
     labels: Annotated[
         MonteCarloLabelsConfig | OmegaLabelsConfig | StageLabelsConfig | FileLabelsConfig | PairsFileConfig,

@@ -28,5 +28,5 @@ class SftConfig(TrainingStageConfig):
     """Optimizer steps."""
     batch_size: Count = 64
     """Sequences a step."""
-    mistakes: MistakesConfig = MistakesConfig()
+    mistakes: MistakesConfig = MistakesConfig.model_construct()
     """Mistakes in the teacher's chains."""
