@@ -29,6 +29,7 @@ NOT_RUN = {
     "make format": "changes the files",
     'make test PYTEST_ARGS="tests/search -x"': "the tests themselves",
     'pytest -m "not slow"': "the tests themselves",
+    "o1kit plan recipe.yaml --probe": "half a minute of measuring; tests/planning/test_command.py measures",
     "o1kit eval runs/quickstart/ppo --tasks recipes/quickstart.yaml --search greedy --search sample:8": (
         "minutes of sampling; tests/stages/test_eval_command.py evaluates a folder on a recipe's tasks"
     ),
@@ -86,6 +87,7 @@ def lay_out(folder: Path) -> None:
     (folder / "recipe.yaml").write_text(next(block for block in fences(page, "yaml") if "name: my-run" in block))
     rows = [{"question": f"{i}+{i}=?", "answer": str(2 * i)} for i in range(500)]
     (folder / "problems.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (folder / "prices.yaml").write_text("{currency: EUR, per_hour: {cpu: 0.05}}")
     (folder / "recipes").symlink_to(ROOT / "recipes")
     (folder / "small.yaml").write_text(RUN)
     sft = "stages:\n  - {kind: sft, name: sft, steps: 1}\n"

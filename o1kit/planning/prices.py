@@ -28,7 +28,10 @@ class Prices(Config):
 
     def an_hour(self, gpu: str) -> float | None:
         """Price of an hour; None if the file has none for this machine. `gpu` is its name, empty without one."""
-        names = [name for name in self.per_hour if gpu and name.lower() in gpu.lower()] + (["gpu"] if gpu else ["cpu"])
+        named = [name for name in self.per_hour if gpu and name.lower() in gpu.lower()]
+        others = [name for name in self.per_hour if name != "cpu"]
+        # A GPU that nobody has named is the only one there is a price of.
+        names = [*named, "gpu", *(others if len(others) == 1 else [])] if gpu else ["cpu"]
         base = next((self.per_hour[name] for name in names if name in self.per_hour), None)
         energy = self.kwh * self.watts / 1000
         return base + energy if base is not None else energy or None

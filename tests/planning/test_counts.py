@@ -119,6 +119,8 @@ def test_prices(tmp_path: Path) -> None:
     path.write_text("{currency: CHF, per_hour: {cpu: 2, h200: 3.5, gpu: 9}, kwh: 0.5, watts: 1000}")
     prices = read_prices(path)
     assert (prices.an_hour(""), prices.an_hour("NVIDIA H200"), prices.an_hour("other")) == (2.5, 4.0, 9.5)
+    path.write_text("{per_hour: {cpu: 1, h200: 3}}")
+    assert (read_prices(path).an_hour("gpu"), read_prices(path).an_hour("")) == (3.0, 1.0)
     found = estimate(compile_recipe(small()), Path(), Ground(MACHINE, FACTS, prices=prices))
     assert found.cost == pytest.approx((found.seconds or 0) / 3600 * 2.5) and found.currency == "CHF"
 
