@@ -19,8 +19,11 @@ from tests.report.test_label_files import phase, step
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-OWN_TESTS = {"docs/recipes.md": "tests/recipe/test_language_page.py"}
-"""Pages whose commands another test executes, in order and with what they print."""
+OWN_TESTS = {
+    "docs/recipes.md": "tests/recipe/test_language_page.py",
+    "docs/runs.md": "tests/control/test_runs_under_control.py",
+}
+"""Pages whose commands other tests execute: in order and with what they print, or on runs that take their time."""
 SECTION = "## Your first own recipe\n"
 """Executed as a whole, see below."""
 NOT_RUN = {
@@ -30,6 +33,9 @@ NOT_RUN = {
     'make test PYTEST_ARGS="tests/search -x"': "the tests themselves",
     'pytest -m "not slow"': "the tests themselves",
     "o1kit plan recipe.yaml --probe": "half a minute of measuring; tests/planning/test_command.py measures",
+    "pytest --o1kit-plugin searches:my_kind --o1kit-section 'num_samples: 4'": (
+        "needs an installed plugin of that name; tests/testing runs the kit"
+    ),
     "o1kit eval runs/quickstart/ppo --tasks recipes/quickstart.yaml --search greedy --search sample:8": (
         "minutes of sampling; tests/stages/test_eval_command.py evaluates a folder on a recipe's tasks"
     ),
@@ -96,6 +102,7 @@ def lay_out(folder: Path) -> None:
     for copy in ("first", "second", "mine"):
         shutil.copytree(folder / "runs/quickstart", folder / "runs" / copy)
     (folder / "phase2_train.jsonl").write_text(json.dumps(phase([step(("a", 1)), step(("b", -1))])))
+    (folder / "p.yaml").write_text("{currency: EUR, per_hour: {cpu: 0.05, h200: 3.0}, kwh: 0.3, watts: 65}")
     stage = folder / "runs/NAME/STAGE"
     stage.mkdir(parents=True)
     label = {"problem": "p", "prompt": "p?", "steps": ["a\n", "b"], "labels": [1.0, 0.0]}
