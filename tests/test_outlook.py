@@ -41,6 +41,7 @@ def made(runs: Path) -> dict[str, int]:
     return {f.parent.name: f.stat().st_mtime_ns for f in (runs / "run").glob("[abc]/done.json")}
 
 
+@pytest.mark.slow
 def test_the_outlook_is_what_then_happens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert actions(chain(), tmp_path) == dict.fromkeys("abc", "run")
     assert not (tmp_path / "run").exists(), "looking makes no folder"

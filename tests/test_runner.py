@@ -107,6 +107,7 @@ def test_a_second_run_skips_what_is_done(tmp_path: Path, capsys: pytest.CaptureF
     assert (run / "a" / "done.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_changed_stage_and_those_after_it_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     later = toy.stage("c", inputs=("b",))
     toy.run(toy.plan(toy.stage("a"), toy.stage("b", inputs=("a",)), later), tmp_path)
@@ -130,6 +131,7 @@ def test_a_damaged_artifact_runs_again(tmp_path: Path, capsys: pytest.CaptureFix
     assert file.read_bytes() == good
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "step"), [("toy", 20), ("toy_rounds", 4)])
 def test_a_run_killed_in_the_middle_continues_to_the_same_weights(
     tmp_path: Path, killed_runs: dict[str, Path], kind: str, step: int, capsys: pytest.CaptureFixture[str]

@@ -339,6 +339,7 @@ def test_consensus_of_two_stages(start: Path, tmp_path: Path) -> None:
     assert [r.labels for r in records(tmp_path / "strict")][2] == [0.0, None]
 
 
+@pytest.mark.slow
 def test_another_file_of_labels_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By the stage that reads it, and by the one that is built on that; through whole runs."""
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, ROWS)))

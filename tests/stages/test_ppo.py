@@ -102,6 +102,7 @@ def test_rewards_sit_at_the_end_and_prm_rewards_telescope(start: dict[str, Path]
         assert sum(rewards) == pytest.approx(verdict + 0.5 * scores[-1], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_reward_models_judge_prompted_chains_as_they_were_trained(start: dict[str, Path], tmp_path: Path) -> None:
     """The chain is learned after the prompt it was sampled with, and rewarded after the problem's own."""
     _, data, _ = stage(start, tmp_path, search=BEST, reward={"kind": "prm", "model": "prm"})
@@ -206,6 +207,7 @@ def test_a_planted_reward_is_learned(replay: Any, tmp_path: Path) -> None:
     assert sum(seen[-8:]) / 8 > 0.88, seen[-8:]
 
 
+@pytest.mark.slow
 def test_a_round_that_is_stopped_goes_on_where_it_was(
     start: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

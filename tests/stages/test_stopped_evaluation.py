@@ -52,6 +52,7 @@ def evaluate(start: Path, folder: Path, **section: Any) -> EvaluateModule:
     return made.module
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_is_stopped_goes_on_where_it_was(
     start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
