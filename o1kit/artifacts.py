@@ -228,7 +228,7 @@ def _explained(path: Path, error: OSError) -> O1kitError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ResourceError(f"{path}: no space left on the disk. Free some; the run then continues where it was.")
     return EnvironmentFailure(
-        f"{path}: cannot be written: {error.strerror or error}. Choose a folder you may write to with --runs-dir."
+        f"{path}: cannot be written: {error.strerror or error}. Choose a folder you may write to."
     )
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from o1kit.artifacts import digest, fingerprint_of, finite, read_done, sha256_of
+from o1kit.artifacts import digest, fingerprint_of, finite, read_artifact, read_done, sha256_of
 from o1kit.protocols import Artifact
 
 if TYPE_CHECKING:
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 STAGE = "stage.json"
 """A stage's identity, written when it begins."""
+
+
+def previous_of(directory: Path) -> Path:
+    """Where a stage's folder goes when another version of the stage takes its place."""
+    return directory.with_name(f"{directory.name}.previous")
 
 
 class Identities:
@@ -35,6 +40,12 @@ class Identities:
         """True if what is marked as done in a folder is this stage."""
         done = read_done(directory) or {}
         return {key: done.get(key) for key in ("fingerprint", "inputs", "data")} == self.of(stage, finished)
+
+    def kept(self, stage: PlannedStage, directory: Path, finished: Mapping[str, Artifact]) -> Artifact | None:
+        """What this stage made before another version of it took its folder, if that is intact."""
+        previous = previous_of(directory)
+        artifact = read_artifact(previous)
+        return artifact if artifact is not None and self.current(stage, previous, finished) else None
 
     @cached_property
     def data(self) -> dict[str, str]:

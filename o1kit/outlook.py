@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from o1kit.artifacts import CHECKPOINTS, DONE, read_artifact, read_done
 from o1kit.control.records import LAUNCH
 from o1kit.errors import RecipeError
-from o1kit.identity import STAGE, Identities
+from o1kit.identity import STAGE, Identities, previous_of
 from o1kit.protocols import Artifact
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ class _Outlook:
         if artifact is not None and known and self.identities.current(stage, folder, self.finished):
             self.finished[stage.name] = artifact
             return "skip", "finished", None
+        kept = self.identities.kept(stage, folder, self.finished) if selected and known else None
+        if kept is not None:
+            self.finished[stage.name] = kept
+            return "skip", f"finished before, kept in {previous_of(folder).name}", None
         if not selected:
             return "left out", "not selected", None
         if missing:
@@ -67,14 +71,15 @@ class _Outlook:
     def _work(
         self, folder: Path, waiting: Sequence[str], identity: Mapping[str, Any] | None
     ) -> tuple[Action, str, int | None]:
-        kept = f"the old folder will be {folder.name}.previous"
+        kept = f"the old folder will be {previous_of(folder).name}"
         if (folder / DONE).exists():
             why = f"after {', '.join(waiting)}" if waiting else "changed since it was finished, or damaged"
             return "run again", f"{why}; {kept}", None
         if not (folder / STAGE).exists():
             return "run", "", None
         if identity is None or read_json(folder / STAGE) != identity:
-            return "run again", f"changed since it was begun; {kept}", None
+            lost = "what was begun is removed" if (previous_of(folder) / DONE).exists() else kept
+            return "run again", f"changed since it was begun; {lost}", None
         step = newest_step(folder)
         return "continue", f"from step {step}" if step is not None else "begun, no checkpoint yet", step
 

@@ -34,6 +34,7 @@ from o1kit.artifacts import (
     finite,
     preflight,
     read_artifact,
+    read_done,
     write_atomic,
     write_done,
     write_json,
@@ -45,7 +46,7 @@ from o1kit.control.lock import locked
 from o1kit.control.records import Launch
 from o1kit.cpu import peak_memory_mb, tune_process
 from o1kit.errors import RecipeError
-from o1kit.identity import STAGE, Identities
+from o1kit.identity import STAGE, Identities, previous_of
 from o1kit.outlook import outlook, read_json, require_work, summary
 from o1kit.planning.record import Record
 from o1kit.protocols import Artifact, BuiltStage, StageInputs, TrackerContext
@@ -186,6 +187,8 @@ class _Run:
         """Runs one stage unless it is finished; an unselected one is only looked at."""
         directory = self.directory / stage.name
         missing = [name for name in stage.inputs if name not in self.finished]
+        if selected and not missing:
+            self._take_back(stage, directory)
         artifact = read_artifact(directory)
         if artifact is not None and not missing and self.identities.current(stage, directory, self.finished):
             self.finished[stage.name] = artifact
@@ -251,13 +254,38 @@ class _Run:
         """Leaves the folder empty, or with what the same stage has done so far."""
         damaged = (directory / DONE).exists()
         if directory.is_dir() and (damaged or read_json(directory / STAGE) != identity):
-            with disk_errors(directory):
-                previous = directory.with_name(f"{stage.name}.previous")
-                shutil.rmtree(previous, ignore_errors=True)
-                os.replace(directory, previous)
-            self.display.say(f"{stage.name}: changed or damaged, runs again; the old folder is now {previous.name}")
+            self._set_aside(directory)
+            old = f"; the old folder is now {previous_of(directory).name}" if damaged else ""
+            self.display.say(f"{stage.name}: changed or damaged, runs again{old}")
         write_json(directory / STAGE, identity)
         write_json(directory / "config.json", public(stage.config))
+
+    def _set_aside(self, directory: Path) -> None:
+        """Keeps a folder as the previous one; what was only begun never takes the place of something finished."""
+        previous = previous_of(directory)
+        with disk_errors(directory):
+            if (directory / DONE).exists() or not (previous / DONE).exists():
+                shutil.rmtree(previous, ignore_errors=True)
+                os.replace(directory, previous)
+            else:
+                shutil.rmtree(directory)
+
+    def _take_back(self, stage: PlannedStage, directory: Path) -> None:
+        """Puts the previous folder back if it holds this very stage, finished, and the present one does not."""
+        if read_done(directory) is not None and self.identities.current(stage, directory, self.finished):
+            return
+        if self.identities.kept(stage, directory, self.finished) is None:
+            return
+        previous, other = previous_of(directory), directory.with_name(f".{stage.name}.swap")
+        with disk_errors(directory):
+            shutil.rmtree(other, ignore_errors=True)
+            if directory.exists():
+                os.replace(directory, other)
+            os.replace(previous, directory)
+            if (other / DONE).exists():
+                os.replace(other, previous)
+            shutil.rmtree(other, ignore_errors=True)
+        self.display.say(f"{stage.name}: taken back from {previous.name}, where it was finished")
 
     def _wandb(self, stage: PlannedStage) -> WandbLogger | None:
         from o1kit.tracking.loggers import wandb_logger

@@ -104,3 +104,15 @@ def test_an_unwritable_folder_gives_code_3(recipe: Path, tmp_path: Path, capsys:
 def test_missing_data_gives_code_4(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(recipe), "--runs-dir", str(tmp_path / "runs")]) == 4
     assert "x.jsonl" in capsys.readouterr().err
+
+
+def test_an_interrupted_command_says_how_to_go_on() -> None:
+    code = """
+import o1kit.report.tree
+def stop(*_): raise KeyboardInterrupt
+o1kit.report.tree.read_trees = stop
+from o1kit.cli import main
+raise SystemExit(main(["trees", "x"]))
+"""
+    done = o1kit(code=code)
+    assert done.returncode == 130 and "run the same command again to go on" in done.stderr

@@ -63,6 +63,29 @@ def test_the_outlook_is_what_then_happens(tmp_path: Path, capsys: pytest.Capture
     assert "b.previous" in out
 
 
+def test_what_was_finished_before_is_taken_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A recipe that is changed and changed back costs nothing, and what was only begun meanwhile is in nobody's way."""
+    toy.run(chain(), tmp_path, stages=["a"])
+    first = (tmp_path / "run" / "a" / "model.safetensors").read_bytes()
+    changed = toy.plan(toy.stage("a", lr=0.3))
+    toy.run(changed, tmp_path)
+    second = (tmp_path / "run" / "a" / "model.safetensors").read_bytes()
+    assert actions(chain(), tmp_path) == {"a": "skip", "b": "run", "c": "run"}
+    assert "kept in a.previous" in rows(chain(), tmp_path)[0].note
+    capsys.readouterr()
+    toy.run(chain(), tmp_path, stages=["a"])
+    out = capsys.readouterr().out
+    assert "a: taken back from a.previous" in out and "a: starting" not in out
+    assert (tmp_path / "run" / "a" / "model.safetensors").read_bytes() == first != second
+    assert (tmp_path / "run" / "a.previous" / "model.safetensors").read_bytes() == second, "both are kept"
+    (tmp_path / "run" / "a" / "done.json").unlink()  # as if a third one had been begun
+    (tmp_path / "run" / "a" / "stage.json").write_text("{}")
+    toy.run(toy.plan(toy.stage("a", lr=0.5)), tmp_path)
+    assert (tmp_path / "run" / "a.previous" / "model.safetensors").read_bytes() == second
+    toy.run(changed, tmp_path)
+    assert (tmp_path / "run" / "a" / "model.safetensors").read_bytes() == second
+
+
 def test_a_damaged_stage_runs_again(tmp_path: Path) -> None:
     toy.run(chain(), tmp_path, stages=["a"])
     (tmp_path / "run" / "a" / "model.safetensors").write_bytes(b"x")

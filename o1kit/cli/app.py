@@ -12,6 +12,7 @@ from typer.exceptions import Abort, Exit, TyperException
 from o1kit.cli import control, data, doctor, explain, export, labels, look, measure, planning, plugins, recipes, run
 from o1kit.cli.installed import WithInstalled
 
+INTERRUPTED = 130
 EXIT_CODES = "exit codes: 2 recipe or usage, 3 environment, 4 data, 5 diverged, 6 resources or rewards, 130 interrupted"
 
 app = typer.Typer(
@@ -77,9 +78,11 @@ def invoke(arguments: list[str]) -> int:
         _tell(error)
         return error.exit_code
     except Exit as ending:
-        return ending.exit_code
+        code = ending.exit_code
     except Abort:
         raise KeyboardInterrupt from None
+    if code == INTERRUPTED:  # what typer makes of it
+        raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
 
 

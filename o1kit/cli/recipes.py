@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -70,7 +71,7 @@ def new(
 
     target = out or Path(f"{name}.yaml")
     written = copy(START if source is None else find(source), target, name, force=force)
-    _told(written, f"next: o1kit validate {target}, o1kit run {target}")
+    _told(written, f"next: o1kit validate {quote(str(target))}, o1kit run {quote(str(target))}")
 
 
 @app.command()
@@ -85,7 +86,9 @@ def cp(
 
     found = find(name)
     target = file or Path(found.path.name)
-    _told(copy(found, target, force=force), f"next: o1kit validate {target}, o1kit run {target}")
+    _told(
+        copy(found, target, force=force), f"next: o1kit validate {quote(str(target))}, o1kit run {quote(str(target))}"
+    )
 
 
 @app.command()
@@ -96,18 +99,23 @@ def lock(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="File to write, beside the recipe; RECIPE.lock by default.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Write down what a run is to be repeated with: values, versions, hashes. Run it with o1kit run RECIPE.lock."""
     from o1kit.artifacts import write_atomic
-    from o1kit.errors import DataError
+    from o1kit.errors import DataError, EnvironmentFailure
     from o1kit.recipe.loader import load
     from o1kit.sharing.lock import SUFFIX, lock_text
 
     target = out or recipe.with_suffix(SUFFIX)
     if target.resolve().parent != recipe.resolve().parent:
         raise DataError(f"{target}: a lock lies beside its recipe, whose paths it keeps. To send it, use recipe pack.")
+    if target.resolve() == recipe.resolve():
+        raise DataError(f"{target}: is the recipe itself. Name another file with --out.")
+    if target.exists() and not force:
+        raise EnvironmentFailure(f"{target}: is there already. Name another file, or overwrite it with --force.")
     write_atomic(target, lock_text(load(recipe, sets, overlays).recipe, recipe.parent, recipe.name))
-    _told([target], f"next: o1kit run {target}")
+    _told([target], f"next: o1kit run {quote(str(target))}")
 
 
 @app.command()
@@ -173,7 +181,7 @@ def pull(
     _shown(found)
     if yes or _agreed(target):
         write(found, target)
-        print(f"written to {target}; next: o1kit validate {target / found.recipe}")
+        print(f"written to {target}; next: o1kit validate {quote(str(target / found.recipe))}")
     else:
         print(f"nothing was written; --yes writes it to {target}")
 

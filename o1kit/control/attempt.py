@@ -57,6 +57,10 @@ class Beats:
         if time.monotonic() - self._written >= BEAT_S:
             self._write()
 
+    def last(self) -> None:
+        """The run ends here: what came after the last beat is written too."""
+        self._write()
+
     def _beat(self) -> Heartbeat:
         shown = dict(self._loop.fields) if self._loop is not None else {}
         return Heartbeat(
@@ -109,7 +113,11 @@ def recorded(directory: Path, launch: Launch, planned: Sequence[str], chosen: Se
     code, error = 1, ""
     try:
         write_json(directory / LAUNCH, launch.model_dump(mode="json"))
-        yield Beats(directory, attempt.number, planned)
+        beats = Beats(directory, attempt.number, planned)
+        try:
+            yield beats
+        finally:
+            beats.last()
         code = 0
     except BaseException as ending:
         code, error = _ending(ending)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from o1kit.artifacts import disk_errors
 from o1kit.control.process import POLL_S
-from o1kit.control.records import attempt_numbers
+from o1kit.control.records import ATTEMPTS, Attempt, attempt_numbers, read_record
 from o1kit.functional.printable import printable
 
 LOG = "run.log"
@@ -54,10 +54,18 @@ def detach(arguments: Sequence[str], directory: Path) -> Detached:
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
     end = time.monotonic() + BEGIN_S
-    while process.poll() is None and attempt_numbers(directory) == before and time.monotonic() < end:
+    while process.poll() is None and not _begun(directory, before, process.pid) and time.monotonic() < end:
         time.sleep(POLL_S)
     code = process.poll()
     return Detached(process.pid, log, code, _tail(log, begin) if code is not None else "")
+
+
+def _begun(directory: Path, before: Sequence[int], pid: int) -> bool:
+    """Whether this process has recorded its start; another one may have been faster."""
+    attempts = (
+        read_record(directory / ATTEMPTS / f"{n}.json", Attempt) for n in attempt_numbers(directory) if n not in before
+    )
+    return any(attempt is not None and attempt.process.pid == pid for attempt in attempts)
 
 
 def _tail(log: Path, begin: int) -> str:

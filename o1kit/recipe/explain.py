@@ -80,10 +80,20 @@ def _unknown_choice(
     choices = [choice for choice in _QUOTED.findall(expected) if not choice.startswith("[")]
     value = context.get("tag") if tag else value
     where = (*path, "kind") if tag else path
+    if where == ("o1kit",):
+        source.fault(where, _other_version(value))
+        return
     near = nearest(str(value), choices)
     hint = suggestion(str(value), choices) if choices else f" Expected {context.get('expected')}."
     more = INSTALL if open_ended and near is None else ""
     source.fault(where, f"unknown {where[-1]} {shown(value)}.{hint}{more}", suggestion=near)
+
+
+def _other_version(value: Any) -> str:
+    """What is wrong with the number of the format."""
+    if isinstance(value, int) and not isinstance(value, bool) and value > 1:
+        return f"this recipe is of format {value}, and this o1kit knows format 1. Upgrade o1kit."
+    return f"is the number of the recipe's format, got {shown(value)}. Write o1kit: 1"
 
 
 def written_path(loc: tuple[int | str, ...], data: Any) -> Path:

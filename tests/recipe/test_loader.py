@@ -188,7 +188,7 @@ def _dump_with(path: tuple[Any, ...], typo: str) -> str:
         ("kind: evaluate", "kind: !!python/name:os.system x", 38, "is not allowed: a recipe is plain data"),
         ("steps: 5", "steps: [", 20, "not valid YAML"),
         ("name: good", "name: ../evil", 2, "name: string should match pattern"),
-        ("o1kit: 1", "o1kit: 2", 1, "unknown o1kit 2"),
+        ("o1kit: 1", "o1kit: 2", 1, "Upgrade o1kit"),
     ],
 )
 def test_faults(old: str, new: str, line: int, words: str) -> None:
@@ -303,3 +303,12 @@ def test_the_recipe_in_the_readme_is_valid() -> None:
     assert blocks
     for block in blocks:
         assert recipe_from(parse(block, "README.md")).stages
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [("2", "this recipe is of format 2, and this o1kit knows format 1. Upgrade o1kit"), ("'1'", "Write o1kit: 1")],
+)
+def test_another_format_is_told_as_what_it_is(version: str, told: str) -> None:
+    with pytest.raises(RecipeError, match=re.escape(told)):
+        recipe_from(parse(GOOD.replace("o1kit: 1", f"o1kit: {version}"), "r.yaml"))

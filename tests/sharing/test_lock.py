@@ -131,6 +131,9 @@ def test_a_run_from_a_lock_refuses_before_anything_heavy(tmp_path: Path, capsys:
     done = o1kit("run", lock, "--runs-dir", tmp_path / "runs", code=NO_TORCH)
     assert done.returncode == 4 and "data/rows.jsonl: locked sha256" in done.stderr
     assert not (tmp_path / "runs").exists()
+    assert main(["recipe", "lock", str(recipe), "--set", "stages.sft.steps=2"]) == 3, "it is there already"
+    assert main(["recipe", "lock", str(recipe), "--set", "stages.sft.steps=2", "--force"]) == 0
+    assert main(["recipe", "lock", str(recipe), "--out", str(recipe), "--force"]) == 4, "never over the recipe itself"
     assert main(["recipe", "lock", str(recipe), "--out", str(tmp_path / "a/b.lock")]) == 4
     assert "beside its recipe" in capsys.readouterr().err
 
