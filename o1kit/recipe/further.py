@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
-from o1kit.recipe.explain import at, written_path
+from o1kit.recipe.explain import at, explain, written_path
+from o1kit.recipe.layers import EXTENDS
 from o1kit.recipe.references import check, references
 from o1kit.recipe.schema import Recipe
-from o1kit.recipe.source import Fault, Source
+from o1kit.recipe.source import OPTION, Fault, Source
 
 UNKNOWN_KEY = "unknown key"
 
@@ -45,6 +47,30 @@ def check_rest(source: Source) -> None:
     check(recipe, found)
     for fault in found.faults:
         _add(fault, recipe, kept, missing, source)
+
+
+def besides(source: Source) -> list[Fault]:
+    """What the schema says of a recipe that could not be composed, as far as it has nothing to do with why.
+
+    Nothing where a file is missing or is no YAML: most of the recipe may be in there. Left out is what references and
+    the command line say, which has not been read as the schema needs it.
+    """
+    elsewhere = any(f.path[:1] in ((), (EXTENDS,)) or f.suggestion == EXTENDS for f in source.faults)
+    if elsewhere or not isinstance(source.data, dict):
+        return []
+    scratch = replace(source, faults=[])
+    try:
+        Recipe.model_validate(source.actual(hidden=True))
+    except ValidationError as error:
+        explain(error, Recipe, scratch)
+    return [fault for fault in scratch.faults if not _known(fault, source)]
+
+
+def _known(fault: Fault, source: Source) -> bool:
+    if fault.place.startswith(OPTION) or "${" in str(at(source.data, fault.path, None)):
+        return True
+    shared = ((min(len(fault.path), len(other.path)), other.path) for other in source.faults)
+    return any(fault.path[:length] == path[:length] for length, path in shared)
 
 
 def _corrected(data: Any, known: list[Fault]) -> set[Any] | None:

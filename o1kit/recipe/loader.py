@@ -20,7 +20,7 @@ from o1kit.nearest import nearest
 from o1kit.recipe.beside import start_from_recipe
 from o1kit.recipe.explain import explain, written_path
 from o1kit.recipe.faults import failure
-from o1kit.recipe.further import check_rest
+from o1kit.recipe.further import besides, check_rest
 from o1kit.recipe.interpolate import interpolate, other_reading
 from o1kit.recipe.layers import EXTENDS, read_layers
 from o1kit.recipe.migrate import check_names
@@ -147,5 +147,7 @@ def _check_extends(source: Source) -> None:
 
 
 def _stop(source: Source) -> None:
+    """Ends here if anything is wrong, with what else can be told of the recipe as it is."""
     if source.faults:
+        source.faults += besides(source)
         raise failure(source)

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from o1kit.errors import RecipeError
 from o1kit.recipe.explain import known_keys
-from o1kit.recipe.loader import load_recipe, recipe_from
+from o1kit.recipe.loader import load, load_recipe, recipe_from
 from o1kit.recipe.schema import Recipe
 from o1kit.recipe.source import MAX_DEPTH, parse, scalar
 
@@ -312,3 +312,19 @@ def test_the_recipe_in_the_readme_is_valid() -> None:
 def test_another_format_is_told_as_what_it_is(version: str, told: str) -> None:
     with pytest.raises(RecipeError, match=re.escape(told)):
         recipe_from(parse(GOOD.replace("o1kit: 1", f"o1kit: {version}"), "r.yaml"))
+
+
+def test_faults_of_composition_do_not_hide_the_others(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(GOOD)
+    (tmp_path / "r.yaml").write_text(
+        "extends: base.yaml\nseed: 1.5\nstages: {sftt: {steps: 5}}\nmodle: {}\nmodel: {num_layers: '${seed}'}\n"
+    )
+    with pytest.raises(RecipeError) as caught:
+        load(tmp_path / "r.yaml")
+    places = [line.split(": ")[1] for line in str(caught.value).splitlines() if line.startswith(str(tmp_path))]
+    assert sorted(places) == ["modle", "seed", "stages.sftt"], "and nothing of what a reference will say"
+    with pytest.raises(RecipeError) as caught:
+        recipe_from(parse("o1kit: 1\nname: 12\nmodel: scratch\nstages: {}\ntask: 3\n", "r.yaml"))
+    assert {"name", "model", "stages", "task", "tasks"} <= set(
+        re.findall(r"r\.yaml:\d+:\d+: ([a-z]+): ", str(caught.value))
+    )
