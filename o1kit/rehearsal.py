@@ -20,6 +20,7 @@ from o1kit.models.config import HttpEngineConfig
 from o1kit.outlook import WORK, Row, outlook
 from o1kit.runner import NEEDED_MB
 from o1kit.sharing.inputs import plugin_versions
+from o1kit.tasks.suite import build_suite
 
 if TYPE_CHECKING:
     from o1kit.plan import Plan
@@ -47,7 +48,8 @@ def rehearse(plan: Plan, recipe_directory: Path, directory: Path, chosen: Sequen
     ]
     problems += _room(directory)
     if working:
-        problems += [*_sources(plan.recipe, base), *_model(plan.recipe), *_engine(plan.recipe)]
+        sources = list(_sources(plan.recipe, base))
+        problems += [*(sources or _enough(plan.recipe, base)), *_model(plan.recipe), *_engine(plan.recipe)]
         for stage in working:
             problems += _files(identities, stage)
     return Rehearsal(rows, tuple(problems), tuple(_notes(plan)))
@@ -74,6 +76,17 @@ def _sources(recipe: Any, base: Path) -> Iterator[O1kitError]:
                 registry.lookup("tasks", section.kind)(section, base).check()
             except O1kitError as error:
                 yield type(error)(f"tasks.{split}.sources[{i}]: {error}")
+
+
+def _enough(recipe: Any, base: Path) -> Iterator[O1kitError]:
+    """Splits that are read from files find as many different problems as they should hold; generators take too long."""
+    if all(section.kind == "jsonl" for split in recipe.tasks.values() for section in split.sources):
+        suite = build_suite(recipe.tasks, recipe.seed, base)
+        try:
+            for split in recipe.tasks:
+                suite.problems(split)
+        except O1kitError as error:
+            yield error
 
 
 def _files(identities: Identities, stage: Any) -> Iterator[O1kitError]:

@@ -35,7 +35,8 @@ def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "good.yaml"
     path.write_text(RECIPE)
     for name in ("x.jsonl", "y.jsonl", "z.jsonl"):
-        (tmp_path / name).write_text('{"question": "1+1", "answer": "2"}\n' * 20)
+        rows = [{"question": f"{name} {i}", "answer": "2"} for i in range(400)]
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
 
@@ -130,3 +131,11 @@ def test_looking_at_runs_imports_nothing_heavy(tmp_path: Path, capsys: pytest.Ca
     for command, told in (("stop", "is not running (new"), ("resume", "made by an earlier o1kit")):
         assert main([command, "one", "--runs-dir", str(tmp_path / "runs")]) == 2
         assert told in capsys.readouterr().err
+
+
+def test_files_with_too_few_problems_are_told(recipe: Path, tmp_path: Path, dry: Dry) -> None:
+    """Here z.jsonl, of which two rows ask the same and one is left out since another split has it."""
+    rows = ["z 1", "z 1", "z 2", "x.jsonl 3"]
+    (tmp_path / "z.jsonl").write_text("".join(json.dumps({"question": row, "answer": "2"}) + "\n" for row in rows))
+    code, _, err = dry()
+    assert code == 4 and "different problems" in err
