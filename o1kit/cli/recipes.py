@@ -126,16 +126,23 @@ def pack(
     force: Force = False,
 ) -> None:
     """Make one archive of a recipe, its lock, and what its run measured: no code, no weights."""
+    from contextlib import chdir
+
     from o1kit.artifacts import write_atomic
     from o1kit.errors import EnvironmentFailure
     from o1kit.functional.printable import printable
+    from o1kit.resuming import started_in
     from o1kit.sharing.archive import SUFFIX, sha256
     from o1kit.sharing.pack import pack as packed_of
 
     target = out or Path(f"{source.resolve().name if source.is_dir() else source.stem}{SUFFIX}")
     if target.exists() and not force:
         raise EnvironmentFailure(f"{target}: is there already. Choose another file, or overwrite it with --force.")
-    packed = packed_of(source, with_data=with_data)
+    # The path of a run's model starts from where the run was started.
+    start = started_in(source) if source.is_dir() else None
+    source = source.absolute() if start is not None else source
+    with chdir(start or "."):
+        packed = packed_of(source, with_data=with_data)
     write_atomic(target, packed.content)
     for name, size in packed.files.items():
         print(printable(f"  {name}  {size} bytes"))

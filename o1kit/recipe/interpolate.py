@@ -213,7 +213,7 @@ def other_reading(node: Node) -> Any:
 
     Only what the command line and the environment say may be read so: in a file quotes tell.
     """
-    if node.text is None or node.value is None:
+    if node.text is None or (node.value is None and not node.text.isalpha()):  # `null` may be a name, `~` is none
         return None
     other = scalar(node.text) if isinstance(node.value, str) else node.text
     return None if other == node.value and type(other) is type(node.value) else other

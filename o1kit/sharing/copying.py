@@ -12,6 +12,7 @@ from pathlib import Path
 from o1kit.artifacts import disk_errors, write_atomic
 from o1kit.errors import EnvironmentFailure, RecipeError
 from o1kit.recipe.loader import load
+from o1kit.recipe.source import scalar
 from o1kit.sharing.inputs import paths_of
 from o1kit.sharing.shipped import Shipped, folder
 
@@ -70,11 +71,16 @@ def _text(recipe: Shipped, target: Path, name: str | None) -> str:
     text = "\n".join(lines) + "\n"
     text = re.sub(r"(?m)^# Run: .*$", lambda _: f"# Run: o1kit run {target}", text, count=1)
     if name is not None:
-        text = re.sub(r"(?m)^name:[^#\n]*?(?=[ \t]*(?:#.*)?$)", lambda _: f"name: {name}", text, count=1)
+        text = re.sub(r"(?m)^name:[^#\n]*?(?=[ \t]*(?:#.*)?$)", lambda _: f"name: {_quoted(name)}", text, count=1)
     if recipe is START:
         return text
     origin = recipe.path.relative_to(folder()).as_posix()
     return f"# Copied from recipes/{origin} of o1kit {version('o1kit')} by `o1kit recipe cp {recipe.name}`.\n{text}"
+
+
+def _quoted(name: str) -> str:
+    """The name as YAML: in quotes where it would be a number, or nothing, without."""
+    return name if isinstance(scalar(name), str) else f'"{name}"'
 
 
 def _check_name(name: str) -> None:

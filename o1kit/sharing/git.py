@@ -81,6 +81,8 @@ def fetched(url: str, commit: str) -> Iterator[Commit]:
         kind = ["--object-format=sha256"] if len(commit) == 64 else []
         _git(repository, "init", "--quiet", "--bare", "--template=", *kind, ".")
         allowed = ["-c", f"protocol.{scheme}.allow=always"]
+        if scheme == "http":  # it could lead from this machine to any other
+            allowed += ["-c", "http.followRedirects=false"]
         _git(repository, *allowed, "fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", url, commit)
         listing = _git(repository, "ls-tree", "-r", "-z", "--long", "--full-tree", commit)
         yield Commit(repository, commit, dict(_plain(listing)))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import BaseModel
 
 from o1kit import registry
-from o1kit.artifacts import sha256_of
 from o1kit.config import Found, public
 from o1kit.errors import DataError
 from o1kit.kinds import used
@@ -25,6 +24,13 @@ READ = ("path", "judge_folder")
 """Names of the fields that hold a file or a folder, which recipes that were not validated are searched for."""
 MAX_FILES = 1000
 """Most files of a folder that a recipe reads."""
+MAX_ENTRIES = 5000
+"""Most files and folders in it, at any depth."""
+MAX_TOTAL = 4 * 2**40
+"""Most bytes of its files."""
+PIECE = 2**20
+SYSTEM = ("/proc", "/sys")
+"""Folders whose files are made up by the system."""
 
 
 def sections(value: Any) -> Iterator[BaseModel]:
@@ -120,12 +126,33 @@ def file_hash(file: Path) -> FileHash:
         DataError: it cannot be read.
     """
     try:
+        _ordinary(file)
         if not file.is_file() and file.exists():
             raise DataError(f"{file}: the recipe reads this, and it is no file. Check its path.")
-        return FileHash(sha256=sha256_of(file), size=file.stat().st_size)
+        with file.open("rb") as stream:
+            return _hashed(stream, file)
     except OSError as error:
         text = f"the recipe reads this file, and it cannot be read: {error.strerror or error}"
         raise DataError(f"{file}: {text}. Check its path.") from None
+
+
+def _hashed(stream: BinaryIO, file: Path) -> FileHash:
+    """Hash of as much as the file said that it holds: there are files without an end."""
+    size = os.fstat(stream.fileno()).st_size
+    found, left = sha256(), size + 1
+    while left and (piece := stream.read(min(left, PIECE))):
+        found.update(piece)
+        left -= len(piece)
+    if left != 1 or os.fstat(stream.fileno()).st_size != size:
+        raise DataError(f"{file}: its size changed while it was read. Wait until nothing writes to it.")
+    return FileHash(sha256=found.hexdigest(), size=size)
+
+
+def _ordinary(path: Path) -> None:
+    """Makes sure that a file or folder is not made up by the system, where some files have no end."""
+    real = path.resolve()
+    if any(real.is_relative_to(root) for root in SYSTEM):
+        raise DataError(f"{path}: lies in {' or '.join(SYSTEM)}, where there is no data. Check the recipe's paths.")
 
 
 def plugin_versions(recipe: Recipe) -> dict[str, str]:
@@ -137,9 +164,21 @@ def plugin_versions(recipe: Recipe) -> dict[str, str]:
 
 
 def _inside(folder: Path) -> list[Path]:
-    found = [f for f in islice(folder.rglob("*"), MAX_FILES + 1) if f.is_file()]
-    if len(found) > MAX_FILES:
-        raise DataError(f"{folder}: more than {MAX_FILES} files: this is no folder of a model. Check its path.")
+    """The regular files of a folder that a recipe reads.
+
+    Raises:
+        DataError: it holds more than models do.
+    """
+    _ordinary(folder)
+    found: list[Path] = []
+    total = 0
+    for seen, file in enumerate(folder.rglob("*"), 1):
+        if file.is_file():
+            found.append(file)
+            total += file.stat().st_size
+        if len(found) > MAX_FILES or seen > MAX_ENTRIES or total > MAX_TOTAL:
+            most = f"{MAX_FILES} files, {MAX_ENTRIES} entries or {MAX_TOTAL >> 40} TiB"
+            raise DataError(f"{folder}: more than {most}: this is no folder of a model. Check its path.")
     return sorted(found)
 
 

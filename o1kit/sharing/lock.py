@@ -22,6 +22,7 @@ SUFFIX = ".lock"
 MOST = 30
 """Most differences that one message lists."""
 ABSENT = "absent"
+NOT_CACHED = "not in the local cache"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +141,16 @@ def _data(lock: LockConfig, recipe: Recipe, directory: Path, absent: bool) -> It
         now = file_hash(file) if file is not None and file.is_file() else None
         if then != now and (absent or now is not None):
             yield Difference(name, _shown(then), _shown(now))
-    cached = hub_models(recipe)
-    for name, revision in lock.models.items():
-        if revision is not None and (absent or cached.get(name)) and cached.get(name) != revision:
-            yield Difference(f"model {name}", revision, cached.get(name) or "not in the local cache")
+    yield from _models(lock, hub_models(recipe), absent)
+
+
+def _models(lock: LockConfig, cached: Mapping[str, str | None], absent: bool) -> Iterator[Difference]:
+    """Hub models that are not as locked; one that the recipe names and the lock does not is never right."""
+    for name in sorted({*lock.models, *cached}):
+        then = lock.models[name] or NOT_CACHED if name in lock.models else ABSENT
+        now = cached.get(name) or NOT_CACHED
+        if then != now and (absent or now != NOT_CACHED or then == ABSENT):
+            yield Difference(f"model {name}", then, now)
 
 
 def _unequal(what: str, then: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Difference]:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from o1kit.errors import DataError
+from o1kit.models.config import HfModelConfig
 from o1kit.recipe.compose import text_of
 from o1kit.recipe.loader import load
 from o1kit.recipe.schema import Recipe
 from o1kit.sharing.archive import MAX_MEMBER, archive_bytes, manifest_of
-from o1kit.sharing.inputs import from_recipe, paths_of
+from o1kit.sharing.inputs import from_recipe, model_folder, paths_of
 from o1kit.sharing.lock import SUFFIX, lock_of, lock_text
 from o1kit.sharing.tree import README, SHIPPED
 
@@ -70,6 +71,7 @@ def _run(folder: Path, with_data: bool) -> Parts:
     if not (folder / RECIPE).is_file():
         raise DataError(f"{folder}: holds no {RECIPE}, so it is no run's folder. Give runs/NAME, or a recipe.")
     recipe = load(folder / RECIPE).recipe
+    _find_model(folder, recipe)
     here = _directory(folder)
     files = {"recipe.yaml": text_of(from_recipe(recipe, here or folder)).encode()}
     notes: list[str] = []
@@ -106,6 +108,17 @@ def _lock(folder: Path, recipe: Recipe, here: Path) -> str:
     python = str(versions.get("python", lock.python))
     lock = lock.model_copy(update={"packages": packages, "python": python})
     return text_of(from_recipe(recipe, here) | {"lock": lock.model_dump(mode="json")})
+
+
+def _find_model(folder: Path, recipe: Recipe) -> None:
+    """Makes sure that a model which was a folder when the run read it is not taken for a hub id."""
+    if not isinstance(recipe.model, HfModelConfig) or model_folder(recipe) is not None:
+        return
+    source = recipe.model.source
+    read = {name for done in folder.glob("*/done.json") for name in _json(done).get("data", {})}
+    if source in read or source.startswith((".", "/")):
+        where = _json(folder / "launch.json").get("cwd") or "the folder that the run was started in"
+        raise DataError(f"{source}: the run's model is not there, seen from {where}. Put it back, or go where it is.")
 
 
 def _directory(folder: Path) -> Path | None:

@@ -15,7 +15,7 @@ from o1kit.artifacts import disk_errors, write_atomic
 from o1kit.errors import DataError, EnvironmentFailure, RecipeError
 from o1kit.sharing.archive import read_archive, read_bounded, sha256
 from o1kit.sharing.names import distinct, safe_name
-from o1kit.sharing.tree import Held, OnDisk, Tree, choose, closure
+from o1kit.sharing.tree import Held, OnDisk, Tree, choose, closure, stay_inside
 
 GZIP = b"\x1f\x8b"
 _GIT = re.compile(r"(?:git\+)?(?P<url>(?:https?|file)://[^@#]+)@(?P<pin>[^@#]*)")
@@ -99,17 +99,31 @@ def lay_out(files: Mapping[str, bytes], folder: Path) -> None:
 
 
 def composed(pulled: Pulled) -> tuple[Any, str | None]:
-    """A pulled recipe's data as they are composed, and what is wrong with it here: one of the two is None.
+    """A pulled recipe's data as they are composed, and what is wrong with it here, if anything is.
 
-    It is read in a temporary folder, and validated; nothing of it is run.
+    It is read in a temporary folder, and validated; nothing of it is run. Of one that is wrong, the data are what can
+    be composed, with variables that are not set here as they are written.
     """
+    from o1kit.recipe.interpolate import interpolate
+    from o1kit.recipe.layers import read_layers
     from o1kit.recipe.loader import load
 
     with _laid_out(pulled) as folder:
         try:
             return load(folder / pulled.recipe).source.data, None
         except RecipeError as error:
-            return None, str(error).replace(f"{folder}/", "")
+            wrong = str(error).replace(f"{folder}/", "")
+        source = read_layers(folder / pulled.recipe).source
+        interpolate(source, _Unset(os.environ))
+        return source.data, wrong
+
+
+class _Unset(dict[str, str]):
+    """Variables of the environment; one that is not set holds how it is written."""
+
+    def get(self, name: str, default: object = None) -> str:
+        """What it holds."""
+        return super().get(name, f"${{env:{name}}}")
 
 
 @contextmanager
@@ -121,6 +135,7 @@ def _laid_out(pulled: Pulled) -> Iterator[Path]:
 
 def _from_git(wanted: Wanted) -> Pulled:
     from o1kit.sharing.git import COMMIT, fetched
+    from o1kit.sharing.web import check
 
     match = _GIT.fullmatch(wanted.source)
     if match is None or not COMMIT.fullmatch(match["pin"]):
@@ -128,8 +143,7 @@ def _from_git(wanted: Wanted) -> Pulled:
     _no_hash(wanted, "the commit is its hash")
     if not match["url"].startswith("file://"):
         _network(wanted)
-        if match["url"].startswith("http://") and not match["url"].startswith("http://127.0.0.1"):
-            raise DataError(f"{wanted.source}: only https is fetched (and http from 127.0.0.1). Use its https address.")
+        check(match["url"])
     with fetched(match["url"], match["pin"]) as commit:
         return _one(commit, wanted, wanted.source)
 
@@ -184,7 +198,9 @@ def _unpacked(content: bytes, name: str, wanted: Wanted, beside: Tree) -> Pulled
     pin = f"{wanted.source}, sha256 {sha256(content)}"
     if content.startswith(GZIP):
         manifest, files = read_archive(content, wanted.source)
-        return Pulled(wanted.recipe or manifest.recipe, files, pin)
+        recipe = manifest.recipe if wanted.recipe is None else safe_name(wanted.recipe)
+        stay_inside(files, recipe, manifest.lock, wanted.source)
+        return Pulled(recipe, files, pin)
     if not name.lower().endswith((".yaml", ".yml", ".lock")):
         raise DataError(f"{wanted.source}: neither an archive of o1kit nor a recipe (.yaml, .lock).")
     tree = Held({name: content}) if isinstance(beside, Held) else beside

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,14 +91,20 @@ def choose(tree: Tree, wanted: str | None, source: str) -> str:
     raise DataError(f"{source}: holds {len(top)} recipes. Choose with --recipe: {listed}.")
 
 
-def closure(tree: Tree, recipe: str, source: str) -> dict[str, bytes]:
+def closure(tree: Tree, recipe: str, source: str, others: Iterable[str] = ()) -> dict[str, bytes]:
     """The files that make up one recipe: itself, what it extends, data that lie beside it, its lock and its README.
+
+    Args:
+        tree: where they are.
+        recipe: its name in the tree.
+        source: what messages call the tree.
+        others: further recipe files, taken and followed in the same way.
 
     Raises:
         DataError: one is missing, too large, or outside of the tree.
     """
     found: dict[str, bytes] = {}
-    waiting = [recipe]
+    waiting = [*others, recipe]
     while waiting:
         name = waiting.pop()
         if name in found:
@@ -117,6 +123,42 @@ def closure(tree: Tree, recipe: str, source: str) -> dict[str, bytes]:
         extra = tree.read(beside) if beside not in found else None
         found |= {safe_name(beside): extra} if extra is not None else {}
     return found
+
+
+def stay_inside(files: Mapping[str, bytes], recipe: str, lock: str | None, source: str) -> None:
+    """Makes sure that no recipe among an archive's files extends what is not among them.
+
+    Args:
+        files: content by name.
+        recipe: the one that is to be used.
+        lock: the name of its lock.
+        source: what messages call the archive.
+
+    Raises:
+        DataError: one does, or the recipe is not there.
+    """
+    others = [name for name in files if name.lower().endswith(RECIPES)]
+    closure(Held(files), recipe, source, [*others, lock] if lock is not None else others)
+
+
+def extending(files: Mapping[str, bytes], recipe: str = "") -> dict[str, Any]:
+    """The data of every file that counts as a recipe: by its ending, or because one of them extends it.
+
+    Args:
+        files: content by name.
+        recipe: one that counts whatever its ending.
+
+    Raises:
+        DataError: one of them is no recipe.
+    """
+    found: dict[str, Any] = {}
+    waiting = [name for name in files if name.lower().endswith(RECIPES) or name == recipe]
+    while waiting:
+        name = waiting.pop()
+        if name in files and name not in found:
+            found[name] = raw(files[name], name)
+            waiting += [posixpath.normpath(posixpath.join(posixpath.dirname(name), b)) for b in extended(found[name])]
+    return {name: found[name] for name in sorted(found)}
 
 
 def raw(content: bytes, name: str) -> Any:

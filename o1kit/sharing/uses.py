@@ -11,7 +11,7 @@ from typing import Any
 
 from o1kit.functional.printable import one_line
 from o1kit.sharing.inputs import READ, cached_commit
-from o1kit.sharing.tree import RECIPES, pairs, raw
+from o1kit.sharing.tree import extending, pairs
 
 BUILT_IN = "built-in"
 PROGRAMS = ("python",)
@@ -48,13 +48,12 @@ def uses(files: Mapping[str, bytes], recipe: str = "", composed: Any = None) -> 
     Args:
         files: content by name.
         recipe: the one that is to be used.
-        composed: its data with `${...}` put in, if it is valid: nothing stays hidden in pieces.
+        composed: its data with `${...}` put in, as far as that goes: nothing stays hidden in pieces.
     """
     found = Uses()
     kinds = _kinds()
-    for name, content in files.items():
-        if name.lower().endswith(RECIPES):
-            _note(raw(content, name), name, files, kinds, found)
+    for name, data in extending(files, recipe).items():
+        _note(data, name, files, kinds, found)
     _note(composed, recipe, files, kinds, found)
     return found
 

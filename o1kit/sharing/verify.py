@@ -14,6 +14,7 @@ from o1kit.recipe.schema import Recipe
 from o1kit.sharing.archive import read_archive, read_bounded, sha256
 from o1kit.sharing.lock import Difference, differences
 from o1kit.sharing.pull import GZIP, lay_out
+from o1kit.sharing.tree import stay_inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ def verify(path: Path, data: Path | None = None) -> Verified:
         f"sha256 {sha256(content)}",
         f"{len(files)} file{'s' * (len(files) != 1)}, as the manifest says ({manifest.made_by})",
     ]
+    stay_inside(files, manifest.recipe, manifest.lock, path.name)
     with _laid_out(files) as folder:
         load(folder / manifest.recipe)
         lines.append(f"{manifest.recipe}: valid")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from o1kit.errors import DataError, EnvironmentFailure
 from o1kit.sharing.archive import MAX_ARCHIVE
 
+_PLAIN = re.compile(r"[^\s\\]+")
+"""What addresses are made of: no spaces, and no backslash, which programs read in different ways."""
 TIMEOUT_S = 30.0
 TOTAL_S = 300.0
 MAX_REDIRECTS = 5
@@ -42,6 +45,8 @@ def check(address: str) -> None:
 
     try:
         url = httpx.URL(address)
+        if not url.host or not _PLAIN.fullmatch(address):
+            raise httpx.InvalidURL("no host, or characters that no address has")
     except httpx.InvalidURL as error:
         raise DataError(f"{address}: is no address: {error}. Give a path, or https://...") from None
     _check(url, url.scheme, address)

@@ -25,7 +25,11 @@ class Handler(CGIHTTPRequestHandler):
     have_fork = False  # it would become another user
 
     def do_GET(self) -> None:
-        if self.path in REDIRECTS:
+        if self.path.startswith("/lead/"):  # a git repository that is said to be elsewhere
+            self.send_response(302)
+            self.send_header("Location", f"/git/backend/plain.git/{self.path.removeprefix('/lead/')}")
+            self.end_headers()
+        elif self.path in REDIRECTS:
             self.send_response(302)
             self.send_header("Location", REDIRECTS[self.path])
             self.end_headers()

@@ -17,7 +17,7 @@ from o1kit.errors import DataError
 from o1kit.plan import compile_recipe
 from o1kit.recipe.loader import load_recipe
 from o1kit.sharing.archive import read_archive
-from o1kit.sharing.inputs import MAX_FILES
+from o1kit.sharing.inputs import MAX_FILES, _hashed, file_hash
 from o1kit.sharing.lock import differences, lock_text, require
 from o1kit.sharing.pack import pack
 from o1kit.sharing.shipped import shipped
@@ -104,6 +104,66 @@ def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
         (tmp_path / "many" / str(n)).touch()
     with pytest.raises(DataError, match="more than 1000 files"):
         locked(folder(tmp_path, PLAIN.replace("data/rows.jsonl", "many")))
+
+
+HUB = PLAIN.replace(
+    "{kind: scratch, hidden_size: 32, num_layers: 2, context_length: 160}", "{kind: hf, source: SOURCE}"
+)
+
+
+@pytest.mark.parametrize("source", ["/proc", "/sys/kernel", "LINK"])
+def test_folders_of_the_system_are_not_read(source: str, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/proc/self")
+    with pytest.raises(DataError, match="where there is no data"):
+        locked(folder(tmp_path, HUB.replace("SOURCE", source.replace("LINK", str(tmp_path / "link")))))
+    for file in ("/proc/kmsg", "/proc/self/mem"):  # regular files, as they say
+        with pytest.raises(DataError, match="where there is no data"):
+            file_hash(Path(file))
+
+
+def test_a_file_that_does_not_end_where_it_says_is_not_read_on(tmp_path: Path) -> None:
+    with Path("/proc/self/maps").open("rb") as endless, pytest.raises(DataError, match="size changed"):
+        _hashed(endless, Path("maps"))  # of size 0, as it says
+    (tmp_path / "a").write_text("abc")
+    assert file_hash(tmp_path / "a").sha256 == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_folders_count_and_no_file_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tmp_path / "model"
+    for n in range(9):
+        (model / str(n)).mkdir(parents=True)
+    (model / "8/z.json").write_text("{}")
+    recipe = folder(tmp_path, HUB.replace("SOURCE", str(model)))
+    monkeypatch.setattr("o1kit.sharing.inputs.MAX_FILES", 1)
+    assert "8/z.json" in locked(recipe).read_text()
+    for name in ("MAX_ENTRIES", "MAX_TOTAL"):
+        with monkeypatch.context() as less:
+            less.setattr(f"o1kit.sharing.inputs.{name}", 1)
+            with pytest.raises(DataError, match="no folder of a model"):
+                locked(recipe)
+
+
+@pytest.mark.parametrize(
+    ("put", "here", "named"),
+    [
+        ("models: {}", None, "model somebody/model: locked absent, here not in the local cache"),
+        ("models: {}", "abc", "model somebody/model: locked absent, here abc"),
+        ("models: {somebody/model: null}", "abc", "model somebody/model: locked not in the local cache, here abc"),
+        ("models: {somebody/model: abc}", "def", "model somebody/model: locked abc, here def"),
+        ("models: {somebody/model: abc}", "abc", ""),
+    ],
+)
+def test_a_hub_model_is_compared_also_where_the_lock_leaves_it_out(
+    put: str, here: str | None, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = locked(folder(tmp_path, HUB.replace("SOURCE", "somebody/model")))
+    text, count = re.subn(r"  models:\n    somebody/model:.*", f"  {put}", lock.read_text())
+    assert count == 1
+    lock.write_text(text)
+    monkeypatch.setattr("o1kit.sharing.inputs.cached_commit", lambda _: here)
+    for absent in (True, False):
+        found = [str(difference) for difference in differences(load_recipe(lock), tmp_path, absent=absent)]
+        assert found == ([named] if named else [])
 
 
 def test_the_files_of_a_model_folder_are_locked(tmp_path: Path) -> None:

@@ -115,6 +115,31 @@ def test_a_run_whose_data_have_changed_since_is_not_packed(tmp_path: Path) -> No
     assert "recipe.lock" not in pack(run).files and "no lock" in pack(run).notes[-1]
 
 
+def test_the_model_of_a_run_is_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, run = run_folder(tmp_path)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights/config.json").write_text("{}")
+    recipe = json.loads((run / "recipe.json").read_text())
+    (run / "recipe.json").write_text(json.dumps(recipe | {"model": {"kind": "hf", "source": "weights"}}))
+    launch = json.loads((run / "launch.json").read_text())
+    (run / "launch.json").write_text(json.dumps(launch | {"cwd": str(tmp_path)}))
+    done = json.loads((run / "sft/done.json").read_text())
+    (run / "sft/done.json").write_text(json.dumps(done | {"data": done["data"] | {"weights": "0" * 64}}))
+    (tmp_path / "elsewhere").mkdir()
+    for where, source, out in ((tmp_path, "runs/plain", "a"), (tmp_path / "elsewhere", "../runs/plain", "b")):
+        monkeypatch.chdir(where)
+        assert main(["recipe", "pack", source, "--out", f"{out}.o1r"]) == 0, capsys.readouterr().err
+        assert Path.cwd() == where
+    a, b = ((tmp_path / name).read_bytes() for name in ("a.o1r", "elsewhere/b.o1r"))
+    assert a == b and b"../weights/config.json" in read_archive(b, "b")[1]["recipe.lock"]
+    (run / "launch.json").write_text(json.dumps(launch | {"cwd": str(tmp_path / "gone")}))
+    assert main(["recipe", "pack", str(run), "--out", "c.o1r"]) == 4
+    assert "weights: the run's model is not there" in capsys.readouterr().err
+
+
 def test_the_command_prints_the_hash_and_overwrites_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["recipe", "pack", str(folder(tmp_path)), "--out", str(tmp_path / "x.o1r")]
     assert main(words) == 0

@@ -144,6 +144,61 @@ def test_operators_hide_nothing(tmp_path: Path) -> None:
     assert "Weights & Biases" in uses(found.files).network
 
 
+def archive(path: Path, files: dict[str, str], lock: str | None = None) -> Path:
+    held = {name: text.encode() for name, text in files.items()}
+    path.write_bytes(archive_bytes(manifest_of(next(iter(files)), lock, held), held))
+    return path
+
+
+@pytest.mark.parametrize("where", ["recipe", "base", "lock", "other"])
+@pytest.mark.parametrize("listed", [False, True])
+def test_an_archive_cannot_extend_what_lies_elsewhere(
+    where: str, listed: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "private.yaml").write_text("seed: 7\npassword: hunter2\n")
+    out = f"extends: {tmp_path}/private.yaml\n"
+    out = f"extends: [{tmp_path}/private.yaml]\n" if listed else out
+    files = {
+        "a.yaml": (out if where == "recipe" else "extends: base.json\n") + PLAIN,
+        "base.json": out if where == "base" else "{seed: 1}\n",
+        "deep/b.yaml": out if where == "other" else "extends: ../a.yaml\n",
+        "a.md": out if where == "lock" else "seed: 1\n",
+    }
+    file = archive(tmp_path / "x.o1r", files, "a.md")
+    for command in (["pull", str(file), "--yes", "--out", str(tmp_path / "got")], ["verify", str(file)]):
+        assert main(["recipe", *command]) == 4
+        said = capsys.readouterr()
+        assert "outside of what is shared" in said.err and "hunter2" not in said.out + said.err
+    assert not (tmp_path / "got").exists()
+
+
+def test_a_recipe_that_an_archive_does_not_hold_is_refused(good: Path, tmp_path: Path) -> None:
+    words = ["recipe", "pull", str(good), "--recipe", "nope.yaml", "--yes", "--out", str(tmp_path / "got")]
+    assert main(words) == 4 and not (tmp_path / "got").exists()
+    with pytest.raises(DataError, match="leads out of its folder"):
+        fetch(Wanted(str(good), recipe="../good.yaml"))
+
+
+@pytest.mark.parametrize("base", ["base.json", "b/base.md", "base.jsonl"])
+def test_nothing_hides_in_a_base_of_another_ending(base: str, tmp_path: Path) -> None:
+    text = "model: {kind: hf, source: somebody/model}\nengine: {kind: http, api_key_env: SECRET_KEY}\n"
+    files = {"a.yaml": f"extends: {base}\nname: '${{env:O1KIT_NOT_SET}}'\n", base: text}
+    found = fetch(Wanted(str(archive(tmp_path / "x.o1r", files))))
+    for data in (None, composed(found)[0]):
+        shown = uses(found.files, found.recipe, data)
+        assert "somebody/model" in shown.models and "SECRET_KEY" in shown.environment
+    odd = {"a.json": text}
+    assert "somebody/model" in uses(fetch(Wanted(str(archive(tmp_path / "y.o1r", odd)))).files, "a.json").models
+
+
+def test_nothing_hides_in_pieces_of_what_is_not_valid_here(tmp_path: Path) -> None:
+    text = PLAIN.replace("name: plain", "name: http") + 'engine: {kind: http, endpoints: ["${name}s://192.0.2.1/v1"]'
+    found = fetch(Wanted(str(folder(tmp_path, text + ", model: '${env:O1KIT_NOT_SET}'}\n"))))
+    data, wrong = composed(found)
+    assert wrong is not None and "O1KIT_NOT_SET is not set" in wrong
+    assert "https://192.0.2.1/v1" in uses(found.files, found.recipe, data).network
+
+
 def test_every_field_that_names_a_file_is_known() -> None:
     marked = {
         name
@@ -260,6 +315,28 @@ def test_what_git_must_not_do_is_refused(source: str, error: type[O1kitError], r
         fetch(Wanted(source.replace("{work}", str(work)).replace("{short}", commit[:12])))
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1.example.org",
+        "127.0.0.10",
+        "127.0.0.1\\.example.org",
+        "127.0.0.1%40example.org",
+        "127.0.0.1:80.example.org",
+        "127.0.0.1:80@example.org",
+        "me:secret@127.0.0.1",
+        "127.0.0.1\t.example.org",
+        "localhost",
+        "",
+    ],
+)
+def test_git_asks_only_this_machine_without_encryption(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("o1kit.sharing.git.fetched", lambda *_: pytest.fail("asked"))
+    for source in (f"git+http://{host}/x@" + "0" * 40, f"http://{host}/x@" + "0" * 40):
+        with pytest.raises(DataError):
+            fetch(Wanted(source, network=True))
+
+
 # --- servers
 
 
@@ -299,6 +376,8 @@ def test_a_commit_comes_over_http_from_this_machine(server: str, repository: tup
     assert fetch(Wanted(source, network=True)).files == FILES
     with pytest.raises(EnvironmentFailure, match="--network"):
         fetch(Wanted(source))
+    with pytest.raises(EnvironmentFailure, match="302"):
+        fetch(Wanted(f"{server}/lead@{repository[1]}", network=True))
 
 
 @pytest.mark.parametrize(

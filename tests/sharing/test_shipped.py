@@ -79,6 +79,15 @@ def test_a_recipe_to_start_from_is_valid(tmp_path: Path) -> None:
     assert f"# Run: o1kit run {tmp_path}/a.yaml\n" in (tmp_path / "a.yaml").read_text()
 
 
+@pytest.mark.parametrize("name", ["123", "null", "1e5", "true", "2024-01-01"])
+def test_a_name_that_yaml_reads_as_something_else_is_quoted(name: str, tmp_path: Path) -> None:
+    copy(START, tmp_path / "a.yaml", name)
+    copy(find("quickstart"), tmp_path / f"{name}.yaml")
+    for file in (tmp_path / "a.yaml", tmp_path / f"{name}.yaml"):
+        assert load_recipe(file).name == name
+    assert load_recipe(tmp_path / "a.yaml", [f"name={name}"]).name == name  # as a run that is resumed says it
+
+
 def test_a_recipe_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipe", "show", "quickstart"]) == 0
     assert capsys.readouterr().out == (HERE / "quickstart.yaml").read_text()
