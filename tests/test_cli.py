@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -104,3 +105,16 @@ def test_an_unwritable_folder_gives_code_3(recipe: Path, tmp_path: Path, capsys:
 def test_missing_data_gives_code_4(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(recipe), "--runs-dir", str(tmp_path / "runs")]) == 4
     assert "x.jsonl" in capsys.readouterr().err
+
+
+def test_errors_that_quote_a_recipe_do_not_steer_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = r'sources: [{kind: jsonl, path: "a\e]0;PWN\a\e[31m.jsonl"}]'
+    text = re.sub(r"sources: \[.*\]", lambda _: source, GOOD)
+    assert source in text
+    (tmp_path / "r.yaml").write_text(text)
+    for words in (["data", "show"], ["recipe", "lock"]):
+        assert main([*words, str(tmp_path / "r.yaml")]) != 0
+        told = capsys.readouterr().err
+        assert r"a\x1b]0;PWN\x07\x1b[31m.jsonl" in told and "\x1b" not in told and "\x07" not in told
