@@ -11,7 +11,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from o1kit import registry
 from o1kit.artifacts import sha256_of
 from o1kit.config import Found, public
 from o1kit.errors import DataError
@@ -130,10 +129,7 @@ def file_hash(file: Path) -> FileHash:
 
 def plugin_versions(recipe: Recipe) -> dict[str, str]:
     """Versions of the installed packages, other than o1kit, whose kinds the recipe names."""
-    teachers = registry.plugins("teachers")
-    named = {getattr(section, "teacher", None) for section in sections(recipe)} & {*teachers}
-    found = [*used(recipe), *(plugin for name in named if name is not None for plugin in teachers[name])]
-    return {plugin.distribution: plugin.version for plugin in sorted(found, key=lambda p: p.distribution)}
+    return {plugin.distribution: plugin.version for plugin in sorted(used(recipe), key=lambda p: p.distribution)}
 
 
 def _inside(folder: Path) -> list[Path]:
