@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from o1kit.artifacts import digest, fingerprint_of, finite, read_done, sha256_of
-from o1kit.config import Found
+from o1kit.config import Config, Found
 from o1kit.errors import DataError
 from o1kit.protocols import Artifact
 from o1kit.recipe.beside import path_fields
@@ -75,7 +75,7 @@ def _paths(sections: Any) -> Iterator[str]:
     for path, mark in path_fields(sections):
         value = sections
         for part in path:
-            value = value[part] if isinstance(value, Mapping | list) else getattr(value, str(part))
+            value = getattr(value, str(part)) if isinstance(value, Config) else value[part]
         if isinstance(value, str) and not isinstance(mark, Found):
             yield value
 
