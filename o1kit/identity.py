@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from o1kit.artifacts import digest, fingerprint_of, finite, read_artifact, read_done, sha256_of
+from o1kit.config import Config, Found
+from o1kit.errors import DataError
 from o1kit.protocols import Artifact
+from o1kit.recipe.beside import path_fields
 
 if TYPE_CHECKING:
     from o1kit.plan import Plan, PlannedStage
 
 STAGE = "stage.json"
 """A stage's identity, written when it begins."""
+MAX_FILES = 1000
+"""Most files of a folder that a section names."""
 
 
 def previous_of(directory: Path) -> Path:
@@ -49,16 +57,13 @@ class Identities:
 
     @cached_property
     def data(self) -> dict[str, str]:
-        """Hashes of the files that problems are read from: what they hold decides what is trained."""
-        sources = [source for split in self.plan.recipe.tasks.values() for source in split.sources]
-        paths = {path for path in (getattr(source, "path", None) for source in sources) if isinstance(path, str)}
-        return self._hashes(sorted(paths))
+        """Hashes of what problems are read from: what it holds decides what is trained."""
+        return self._hashes(sorted(set(_paths(self.plan.recipe.tasks))))
 
     def files(self, stage: PlannedStage) -> list[str]:
-        """Paths of the files that a stage's own sections read, as the recipe writes them."""
-        sections = (getattr(stage.config, name, None) for name in ("source", "labels", "pairs"))
-        paths = (getattr(section, "path", None) for section in sections)
-        return [path for path in paths if path is not None]
+        """Paths that a stage's own sections read, as the recipe writes them; without the folder of its judge."""
+        judge = getattr(stage.config, "judge_folder", None)
+        return [path for path in _paths(stage.config) if path != judge]
 
     def _files(self, stage: PlannedStage) -> dict[str, str]:
         return self._hashes(self.files(stage))
@@ -73,4 +78,25 @@ class Identities:
 
     def _hashes(self, paths: Sequence[str]) -> dict[str, str]:
         files = {path: self.recipe_directory / path for path in paths}
-        return {path: sha256_of(file) if file.is_file() else "" for path, file in files.items()}
+        return {path: _hash(file) for path, file in files.items()}
+
+
+def _paths(sections: Any) -> Iterator[str]:
+    """Files and folders that sections name, plugins' ones too: whatever is marked as a path."""
+    for path, mark in path_fields(sections):
+        value = sections
+        for part in path:
+            value = getattr(value, str(part)) if isinstance(value, Config) else value[part]
+        if isinstance(value, str) and not isinstance(mark, Found):
+            yield value
+
+
+def _hash(place: Path) -> str:
+    """A hash of a file, or of the files in a folder; empty where there is nothing."""
+    if not place.is_dir():
+        return sha256_of(place) if place.is_file() else ""
+    inside = [file for file in islice(place.rglob("*"), MAX_FILES + 1) if file.is_file()]
+    if len(inside) > MAX_FILES:
+        raise DataError(f"{place}: more than {MAX_FILES} files, too many to tell whether they change. Check the path.")
+    listed = sorted((file.relative_to(place).as_posix(), sha256_of(file)) for file in inside)
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()

@@ -125,18 +125,27 @@ def with_plugins(listed: bool = True) -> Iterator[None]:
 
 
 def used(section: Any) -> list[Installed]:
-    """The installed kinds that a recipe, or a part of one, is made of, each once."""
+    """The installed kinds that a recipe, or a part of one, is made of, each once; teachers are found by name."""
     found: dict[Installed, None] = {}
     if isinstance(section, BaseModel):
         provider = registry.provider(type(section))
         if provider is not None:
             found[provider] = None
+        found |= dict.fromkeys(_teachers(section))
         for name in type(section).model_fields:
             found |= dict.fromkeys(used(getattr(section, name)))
     elif isinstance(section, Mapping | list | tuple):
         for item in section.values() if isinstance(section, Mapping) else section:
             found |= dict.fromkeys(used(item))
     return list(found)
+
+
+def _teachers(section: BaseModel) -> list[Installed]:
+    """What registers the teacher of a source of problems: the one it names, or that of its generator."""
+    name = getattr(section, "teacher", None) or getattr(section, "generator", None)
+    if not isinstance(name, str) or registry.builtin("teachers", name):
+        return []
+    return registry.plugins("teachers").get(name, [])
 
 
 def members(annotation: Any) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from contextlib import AbstractContextManager, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -123,6 +124,11 @@ def installed(group: str) -> list[Installed]:
     return list(_scan(group, tuple(sys.path)))
 
 
+def builtin(group: str, kind: str) -> bool:
+    """True for a kind that o1kit has itself: what is installed need not be looked at."""
+    return kind in BUILTIN.get(group, {})
+
+
 def plugins(group: str) -> dict[str, list[Installed]]:
     """The kinds that installed packages add to a group; more than one package where they clash."""
     found: dict[str, list[Installed]] = {}
@@ -169,7 +175,8 @@ def lookup(group: str, kind: str) -> Any:
         return plugin.factory
     found = plugins(group)[kind][0]
     try:
-        return _attribute(plugin.factory)
+        with _quiet():
+            return _attribute(plugin.factory)
     except (Exception, SystemExit) as error:  # another package's code: anything can happen
         raise _broken(found, f"its factory {plugin.factory!r} cannot be imported: {_told(error)}") from error
 
@@ -206,7 +213,8 @@ def import_plugin(found: Installed) -> Any:
         EnvironmentFailure: it cannot be imported.
     """
     try:
-        return found.entry.load()
+        with _quiet():
+            return found.entry.load()
     except (Exception, SystemExit) as error:  # another package's code: anything can happen
         raise _broken(found, f"it cannot be imported: {_told(error)}") from error
 
@@ -237,6 +245,11 @@ def _scan(group: str, path: tuple[str, ...]) -> tuple[Installed, ...]:
         if entry.dist is not None
     ]
     return tuple(sorted(found, key=lambda one: (one.kind, one.distribution)))
+
+
+def _quiet() -> AbstractContextManager[object]:
+    """While a plugin is imported, what it prints goes to standard error: what a command prints may be read by one."""
+    return redirect_stdout(sys.stderr)
 
 
 def _attribute(target: str) -> Any:

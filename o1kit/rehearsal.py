@@ -16,6 +16,7 @@ from o1kit.control.lock import busy
 from o1kit.control.state import look
 from o1kit.errors import DataError, EnvironmentFailure, O1kitError, RecipeError, ResourceError
 from o1kit.identity import Identities
+from o1kit.kinds import used
 from o1kit.models.config import HttpEngineConfig
 from o1kit.outlook import WORK, Row, outlook
 from o1kit.runner import NEEDED_MB
@@ -93,7 +94,7 @@ def _files(identities: Identities, stage: Any) -> Iterator[O1kitError]:
     """The files and folders from outside that a stage reads."""
     for path in identities.files(stage):
         file = identities.recipe_directory / path
-        if not file.is_file():
+        if not (file.is_file() or (used(stage.config) and file.is_dir())):  # a plugin may read a folder
             yield DataError(f"stage {stage.name!r}: {file}: there is no such file. Check the path.")
     judge = getattr(stage.config, "judge_folder", None)
     if judge is not None and not (identities.recipe_directory / judge).is_dir():

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,8 @@ class Fork:
     directory: Path
     taken: tuple[str, ...]
     to_run: tuple[str, ...]
+    unlocked: bool = False
+    """True if the recipe was locked and the changes are not what was: the new one has no lock."""
 
 
 def fork(
@@ -118,6 +120,9 @@ def fork(
         raise RecipeError(f"{target}: exists already. Choose another name, or go on with it: o1kit resume {target}.")
     launch = _launch(source)
     plan = compile_recipe(load_recipe(source / RECIPE, [*sets, f"name={target.name}"], overlays))
+    unlocked = plan.recipe.lock is not None and _prints(plan) != _prints(compile_recipe(load_recipe(source / RECIPE)))
+    if unlocked:
+        plan = replace(plan, recipe=plan.recipe.model_copy(update={"lock": None}))
     names = [stage.name for stage in plan.stages]
     if before is not None and before not in names:
         from o1kit.registry import suggestion
@@ -141,7 +146,11 @@ def fork(
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
-    return Fork(target, taken, tuple(name for name in names if name not in taken))
+    return Fork(target, taken, tuple(name for name in names if name not in taken), unlocked)
+
+
+def _prints(plan: Plan) -> dict[str, str]:
+    return {stage.name: stage.fingerprint for stage in plan.stages}
 
 
 def _launch(directory: Path) -> Launch:

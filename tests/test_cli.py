@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -116,3 +117,16 @@ raise SystemExit(main(["trees", "x"]))
 """
     done = o1kit(code=code)
     assert done.returncode == 130 and "run the same command again to go on" in done.stderr
+
+
+def test_errors_that_quote_a_recipe_do_not_steer_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = r'sources: [{kind: jsonl, path: "a\e]0;PWN\a\e[31m.jsonl"}]'
+    text = re.sub(r"sources: \[.*\]", lambda _: source, GOOD)
+    assert source in text
+    (tmp_path / "r.yaml").write_text(text)
+    for words in (["data", "show"], ["recipe", "lock"]):
+        assert main([*words, str(tmp_path / "r.yaml")]) != 0
+        told = capsys.readouterr().err
+        assert r"a\x1b]0;PWN\x07\x1b[31m.jsonl" in told and "\x1b" not in told and "\x07" not in told

@@ -6,9 +6,10 @@ Every test is a real process with real distributions on its path.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
-from tests.distributions import install, several, twice, variants
+from tests.distributions import install, o1kit, several, twice, variants
 from tests.recipe.test_loader import GOOD
 
 OLD = "{kind: best_of_n, num_samples: 4}"
@@ -99,3 +100,85 @@ def test_the_schema_lists_installed_kinds(tmp_path: Path) -> None:
     definitions = json.loads(without.stdout)["$defs"]
     assert "TwiceConfig" not in definitions and "BestOfNConfig" in definitions
     assert written.returncode == 0 and (tmp_path / "schema.json").read_text() == shown.stdout
+
+
+SHOUT = {"shouting.py": "from o1kit.plugin import Plugin\nshout = Plugin(1, None, dict)\n"}
+TAUGHT = """
+import json, sys
+from pathlib import Path
+from o1kit.plan import compile_recipe
+from o1kit.recipe.loader import load_recipe
+from o1kit.sharing.inputs import plugin_versions
+recipes = [load_recipe(Path(file)) for file in sys.argv[1:]]
+print(json.dumps([[plugin_versions(r), [s.fingerprint for s in compile_recipe(r).stages]] for r in recipes]))
+"""
+
+
+def test_another_version_of_a_teacher_is_another_stage(tmp_path: Path) -> None:
+    named = "{kind: reasoning_gym, generator: chain_sum, teacher: shout}"
+    found = "{kind: reasoning_gym, generator: basic_arithmetic}"
+    own = "{kind: reasoning_gym, generator: chain_sum}"
+    files = [
+        recipe(tmp_path, re.sub(r"sources: \[.*\]", f"sources: [{source}]", GOOD), f"{i}.yaml")
+        for i, source in enumerate([named, found, own])
+    ]
+    told = []
+    for version in ("1.2", "1.3"):
+        entries = {"teachers": {"shout": "shouting:shout", "basic_arithmetic": "shouting:shout"}}
+        site = install(tmp_path / version, "shouting", entries, SHOUT, version)
+        done = o1kit(site, *files, code=TAUGHT)
+        assert done.returncode == 0, done.stderr
+        told.append(json.loads(done.stdout))
+        assert [versions for versions, _ in told[-1]] == [{"shouting": version}] * 2 + [{}]
+    for old, new in zip(*told, strict=True):
+        same = [a == b for a, b in zip(old[1], new[1], strict=True)]
+        assert same == [old[0] == {}] * len(same)
+
+
+READS = """
+from typing import Literal
+from o1kit.config import FilePath
+from o1kit.plugin import Plugin
+from o1kit.tasks.config import SourceSection
+
+class Lines(SourceSection):
+    kind: Literal["lines"]
+    file: FilePath
+
+plugin = Plugin(1, Lines, dict)
+print("imported")
+"""
+IDENTITY = """
+import sys
+from pathlib import Path
+from o1kit.identity import Identities
+from o1kit.plan import compile_recipe
+from o1kit.recipe.loader import load_recipe
+home = Path(sys.argv[1])
+plan = compile_recipe(load_recipe(home / "r.yaml"))
+def data():
+    return Identities(plan, home).of(plan.stages[0], {})["data"]
+absent = data()
+(home / "x").write_text("a")
+first = data()
+(home / "x").write_text("b")
+second = data()
+(home / "x").unlink()
+(home / "x").mkdir()
+(home / "x" / "y").write_text("a")
+third = data()
+(home / "x" / "y").write_text("b")
+assert "x" in first
+assert len({str(d) for d in (absent, first, second, third, data())}) == 5
+"""
+
+
+def test_what_a_plugin_reads_is_part_of_a_stage_and_what_it_prints_goes_to_stderr(tmp_path: Path) -> None:
+    text = re.sub(r"sources: \[.*\]", "sources: [{kind: lines, file: x}]", GOOD)
+    file = recipe(tmp_path, text)
+    site = install(tmp_path / "site", "lines", {"tasks": {"lines": "lines:plugin"}}, {"lines.py": READS})
+    done = o1kit(site, tmp_path, code=IDENTITY)
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout, "imported" in done.stderr) == ("", True)
+    (end,) = several(site, ["validate", file, "--json"])
+    assert json.loads(end.stdout)["valid"] is True and "imported" in end.stderr

@@ -16,6 +16,7 @@ from o1kit.identity import Identities
 from o1kit.plan import compile_recipe
 from o1kit.recipe.loader import load_recipe
 from o1kit.resuming import LINKED_BYTES, fork, resumed, started_in
+from o1kit.sharing.lock import lock_text, require
 
 TEXT = """\
 o1kit: 1
@@ -144,3 +145,16 @@ def test_folders_that_the_environment_names_are_found_again(run: Path, monkeypat
     assert str(home) not in (run / LAUNCH).read_text() + (run / "recipe.json").read_text()
     found = resumed(run)
     assert (found.from_file, found.launch.recipe_directory, started_in(run)) == (True, str(home), home)
+
+
+def test_a_fork_of_a_locked_run_is_locked_as_long_as_it_computes_the_same(run: Path) -> None:
+    home = run.parents[1]
+    (home / "r.lock").write_text(lock_text(load_recipe(home / "r.yaml"), home, "r.yaml"))
+    write_json(run / "recipe.json", public(load_recipe(home / "r.lock")))
+    same = fork(run, run.parent / "same", ["stages.most.checkpoint_every=9"])
+    assert not same.unlocked and resumed(same.directory).plan.recipe.lock is not None
+    other = fork(run, run.parent / "other", ["stages.most.steps=9"])
+    assert other.unlocked and other.taken == ("sft", "more")
+    plan = resumed(other.directory).plan
+    assert plan.recipe.lock is None and plan.stages[2].config.steps == 9
+    require(plan.recipe, home)

@@ -31,9 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except O1kitError as error:
-        from o1kit.functional.secrets import hide
+        from o1kit.functional.printable import printable
 
-        print(f"error: {hide(str(error))}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)  # it may quote a stranger's recipe
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on from the last checkpoint", file=sys.stderr)

@@ -122,5 +122,7 @@ def fork(
     made = fork_run(source, target, sets, overlays, stage)
     print(f"{made.directory}: from {source}")
     print(f"  taken over: {', '.join(made.taken) or 'nothing'}\n  to run:     {', '.join(made.to_run) or 'nothing'}")
+    if made.unlocked:
+        print("  its lock is left out: with these changes it is not what was locked")
     if made.to_run:
         print(f"run it: o1kit resume {made.directory}")

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from o1kit.artifacts import finite, write_json
 from o1kit.control.process import this_process
 from o1kit.control.records import ATTEMPTS, LAUNCH, STATUS, Attempt, Heartbeat, Launch, attempt_numbers
@@ -25,7 +27,7 @@ MAX_ERROR = 4000
 
 
 class Beats:
-    """Writes how far a run is to its status file, at most once a second; a disk that refuses stops nothing."""
+    """Writes how far a run is to its status file, at most once a second; what goes wrong with it stops nothing."""
 
     def __init__(self, directory: Path, attempt: int, stages: Sequence[str]) -> None:
         self.path = directory / STATUS
@@ -74,14 +76,14 @@ class Beats:
             total=self._loop.total if self._loop is not None else None,
             rate=self._loop.rate if self._loop is not None else 0.0,
             within=self._inner.text if self._inner is not None else "",
-            metrics={name: value if isinstance(value, str) else float(value) for name, value in shown.items()},
+            metrics={n: value if isinstance(value, str) else finite(float(value)) for n, value in shown.items()},
         )
 
     def _write(self) -> None:
         """Whole or not at all, but not synced: after a power cut an older heartbeat does as well."""
         self._written = time.monotonic()
         temporary = self.path.with_name(f".{STATUS}.{os.getpid()}.tmp")
-        with suppress(OSError):
+        with suppress(OSError, ValidationError):
             temporary.write_text(json.dumps(finite(self._beat().model_dump()), indent=2), encoding="utf-8")
             os.replace(temporary, self.path)
 

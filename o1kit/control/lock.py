@@ -33,6 +33,18 @@ def locked(directory: Path) -> Iterator[None]:
         yield
 
 
+def free(directory: Path) -> bool:
+    """True if no process works in the folder, as far as its lock tells; False also where there are no locks."""
+    try:
+        with (directory / LOCK).open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return True
+    except FileNotFoundError:  # every start makes it
+        return True
+    except OSError:
+        return False
+
+
 def busy(directory: Path) -> EnvironmentFailure:
     """The error of a second run of one name."""
     return EnvironmentFailure(

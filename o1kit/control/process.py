@@ -8,8 +8,9 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from o1kit.errors import EnvironmentFailure
 
@@ -24,7 +25,7 @@ class Process(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    pid: int
+    pid: Annotated[int, Field(lt=2**31)]
     start: str = ""
     """Clock ticks since the machine started; empty where the system does not tell."""
     machine: str = ""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from o1kit.control.process import Process
 
@@ -25,10 +25,14 @@ MAX_BYTES = 2_000_000
 class Record(BaseModel):
     """A file about a run; keys of later versions are passed over."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 R = TypeVar("R", bound=Record)
+Time = Annotated[float, Field(ge=0, le=1e11)]
+"""Seconds since 1970."""
+Amount = Annotated[float, Field(ge=0, le=1e18)]
+"""How much of something that is counted."""
 
 
 class Launch(Record):
@@ -60,9 +64,9 @@ class Attempt(Record):
     """Stages that it was to run, in order."""
     versions: dict[str, str] = {}
     """Packages that decide what is computed."""
-    started: float
+    started: Time
     """Seconds since 1970."""
-    ended: float | None = None
+    ended: Time | None = None
     """None while it runs, and for ever if it was killed."""
     exit_code: int | None = None
     error: str = ""
@@ -73,7 +77,7 @@ class Heartbeat(Record):
     """How far a run is."""
 
     attempt: int
-    time: float
+    time: Time
     """When it was written, in seconds since 1970."""
     stages: tuple[str, ...] = ()
     """All stages of the plan, in order."""
@@ -82,9 +86,9 @@ class Heartbeat(Record):
     """The one in progress; empty between stages."""
     unit: str = ""
     """What is counted: steps, iterations, problems."""
-    done: float = 0.0
-    total: float | None = None
-    rate: float = 0.0
+    done: Amount = 0.0
+    total: Amount | None = None
+    rate: Amount = 0.0
     """Units a second."""
     within: str = ""
     """The shorter loop inside the one that is counted."""

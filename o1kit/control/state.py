@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from o1kit.artifacts import DONE
 from o1kit.control.find import RECIPE
+from o1kit.control.lock import free
 from o1kit.control.records import LAUNCH, STATUS, Attempt, Heartbeat, StageNames, last_attempt, read_record
 
 State = Literal["new", "running", "finished", "stopped", "failed", "died", "stale"]
@@ -18,7 +19,9 @@ FRESH_S = 120.0
 """A run on a machine that cannot be seen counts as running while its last heartbeat is younger."""
 SILENT_S = 300.0
 """A living run whose heartbeat is older is said to be silent."""
-SIGNALS = {130: "Ctrl-C", 143: "asked to stop"}
+SIGNALS = {129: "its terminal was closed", 130: "Ctrl-C", 143: "asked to stop"}
+LONGEST_S = 1e10
+"""Longer times that are left tell nothing."""
 MAX_FILES = 200_000
 
 
@@ -58,15 +61,17 @@ class RunState:
 
 def look(directory: Path) -> RunState:
     """What the run in a folder is doing."""
-    attempt, beat = last_attempt(directory), read_record(directory / STATUS, Heartbeat)
+    attempt = last_attempt(directory)
+    if attempt is not None and attempt.ended is None and free(directory):
+        attempt = last_attempt(directory)  # it may have ended between the two looks
     if attempt is None:
         return _unrecorded(directory)
+    beat = read_record(directory / STATUS, Heartbeat)
     if beat is not None and beat.attempt != attempt.number:
         beat = None  # of an earlier start
     finished = _finished(directory, attempt, beat)
-    state, detail = _state(attempt, beat, finished)
+    state, detail = _state(directory, attempt, beat, finished)
     live = beat if beat is not None and beat.stage and state in ("running", "stale", "died", "stopped") else None
-    left = live.total - live.done if live is not None and live.total is not None else None
     return RunState(
         directory.resolve().name,
         str(directory),
@@ -86,7 +91,7 @@ def look(directory: Path) -> RunState:
         done=live.done if live is not None else None,
         total=live.total if live is not None else None,
         rate=live.rate if live is not None else None,
-        eta_s=max(left, 0.0) / live.rate if live is not None and left is not None and live.rate > 0 else None,
+        eta_s=_left_s(live) if live is not None else None,
         metrics=beat.metrics if beat is not None else {},
         disk_bytes=disk(directory),
     )
@@ -131,9 +136,9 @@ def _marked(directory: Path, stage: str) -> bool:
     return (directory / Path(stage).name / DONE).is_file()
 
 
-def _state(attempt: Attempt, beat: Heartbeat | None, finished: tuple[str, ...]) -> tuple[State, str]:
+def _state(directory: Path, attempt: Attempt, beat: Heartbeat | None, finished: tuple[str, ...]) -> tuple[State, str]:
     if attempt.ended is None:
-        return _open_end(attempt, beat)
+        return _open_end(directory, attempt, beat)
     if attempt.exit_code in SIGNALS:
         return "stopped", SIGNALS[attempt.exit_code]
     if attempt.exit_code != 0:
@@ -142,9 +147,11 @@ def _state(attempt: Attempt, beat: Heartbeat | None, finished: tuple[str, ...]) 
     return ("stopped", f"to do: {', '.join(left)}") if left else ("finished", "")
 
 
-def _open_end(attempt: Attempt, beat: Heartbeat | None) -> tuple[State, str]:
+def _open_end(directory: Path, attempt: Attempt, beat: Heartbeat | None) -> tuple[State, str]:
     """The state of a start whose end nobody has written down."""
     silent = time.time() - (beat.time if beat is not None else attempt.started)
+    if attempt.process.alive and free(directory):
+        return "died", f"process {attempt.process.pid} does not work in this folder, which may be a copy"
     if attempt.process.alive:
         return "running", "" if silent < SILENT_S else f"no sign for {round(silent / 60)} minutes"
     if attempt.process.here or attempt.process.rebooted:
@@ -152,6 +159,14 @@ def _open_end(attempt: Attempt, beat: Heartbeat | None) -> tuple[State, str]:
     if silent < FRESH_S:
         return "running", f"on {attempt.process.host}"
     return "stale", f"on {attempt.process.host}, no sign for {_span(silent)}"
+
+
+def _left_s(beat: Heartbeat) -> float | None:
+    """Seconds that are left of the stage; None where that cannot be told."""
+    if beat.total is None or beat.rate <= 0:
+        return None
+    seconds = max(beat.total - beat.done, 0.0) / beat.rate
+    return seconds if seconds <= LONGEST_S else None
 
 
 def _span(seconds: float) -> str:

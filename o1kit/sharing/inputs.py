@@ -11,7 +11,6 @@ from typing import Any, BinaryIO
 
 from pydantic import BaseModel
 
-from o1kit import registry
 from o1kit.config import Found, public
 from o1kit.errors import DataError
 from o1kit.kinds import used
@@ -157,10 +156,7 @@ def _ordinary(path: Path) -> None:
 
 def plugin_versions(recipe: Recipe) -> dict[str, str]:
     """Versions of the installed packages, other than o1kit, whose kinds the recipe names."""
-    teachers = registry.plugins("teachers")
-    named = {getattr(section, "teacher", None) for section in sections(recipe)} & {*teachers}
-    found = [*used(recipe), *(plugin for name in named if name is not None for plugin in teachers[name])]
-    return {plugin.distribution: plugin.version for plugin in sorted(found, key=lambda p: p.distribution)}
+    return {plugin.distribution: plugin.version for plugin in sorted(used(recipe), key=lambda p: p.distribution)}
 
 
 def _inside(folder: Path) -> list[Path]:

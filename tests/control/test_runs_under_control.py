@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,14 +15,16 @@ from typing import Any
 
 import pytest
 
+from o1kit.control.attempt import Beats
 from o1kit.control.find import all_runs, find_run
-from o1kit.control.lock import locked
+from o1kit.control.lock import LOCK, locked
 from o1kit.control.process import Process, send, started, this_process, wait_for_end
 from o1kit.control.records import STATUS
 from o1kit.control.state import disk, look
 from o1kit.control.stopping import stop
 from o1kit.control.table import lines
 from o1kit.errors import EnvironmentFailure, RecipeError
+from o1kit.tracking.progress import Progress
 
 ROOT = Path(__file__).parents[2]
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -154,7 +157,90 @@ def test_a_damaged_status_file_hides_nothing_else(tmp_path: Path, content: str) 
     (run / "attempts" / "1.json").write_text(json.dumps(attempt))
     (run / "attempts" / "2.json").write_text(content)
     (run / STATUS).write_text(content)
-    assert (look(run).state, look(run).attempt, look(run).stage) == ("running", 1, "")
+    with locked(run):
+        assert (look(run).state, look(run).attempt, look(run).stage) == ("running", 1, "")
+
+
+ODD = [
+    ("process", {"pid": 10**12, "start": ""}),
+    ("started", float("-inf")),
+    ("started", 1e300),
+    ("ended", float("nan")),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), ODD)
+def test_an_odd_number_in_a_record_ends_no_look(tmp_path: Path, name: str, value: Any) -> None:
+    run = tmp_path / "run"
+    (run / "attempts").mkdir(parents=True)
+    process = this_process().model_dump()
+    attempt = {"number": 1, "process": process, "started": time.time()}
+    odd = {**process, **value} if isinstance(value, dict) else value
+    (run / "attempts" / "1.json").write_text(json.dumps({**attempt, name: odd}))
+    assert look(run).state == "new", "as if there were no record"
+    (run / "attempts" / "1.json").write_text(json.dumps(attempt))
+    beat = {
+        "attempt": 1,
+        "time": time.time(),
+        "stages": ["a"],
+        "stage": "a",
+        "unit": "step",
+        "total": 1e18,
+        "rate": 5e-324,
+    }
+    for wrong in ({}, {"rate": float("inf")}, {"total": float("inf")}, {"time": float("-inf")}):
+        (run / STATUS).write_text(json.dumps(beat | wrong))
+        with locked(run):
+            assert (look(run).state, look(run).eta_s) == ("running", None)
+            assert lines([look(run)])
+
+
+def test_an_odd_count_stops_no_run(tmp_path: Path) -> None:
+    beats, odd = Beats(tmp_path, 1, ["a"]), Progress("step", 10)
+    odd.fields = {"loss": float("nan")}
+    for odd.total in (10, float("inf")):
+        beats._written = 0.0
+        beats.moved(odd)
+    assert json.loads((tmp_path / STATUS).read_text())["metrics"] == {"loss": None}
+
+
+def test_the_original_of_a_copied_folder_is_neither_shown_nor_stopped(tmp_path: Path, start: Start) -> None:
+    process, copy = start(), tmp_path / "copy"
+    shutil.copytree(tmp_path / "run", copy)
+    assert look(tmp_path / "run").state == "running"
+    assert (look(copy).state, "a copy" in look(copy).detail) == ("died", True)
+    (copy / LOCK).unlink()
+    with pytest.raises(RecipeError, match="is not running"):
+        stopped(copy, now=True)
+    assert process.poll() is None
+
+
+def test_a_closed_terminal_stops_a_run_with_a_checkpoint(tmp_path: Path, start: Start) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever these tests run under
+    try:
+        process, run = start(), tmp_path / "run"
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGHUP)  # as it happens: from the shell and from the system
+    assert process.wait(20) == 129
+    assert (run / "saved").is_file()
+    assert (look(run).state, look(run).detail) == ("stopped", "its terminal was closed")
+
+
+def test_prints_to_a_closed_terminal_are_no_errors() -> None:
+    ours, theirs = os.openpty()
+    code = "import os, signal, time\nfrom o1kit.control.interrupt import Interrupt\n"
+    code += "with Interrupt(lambda text: print(text, flush=True)).listening() as i:\n"
+    code += "    i.defer = True\n    print('ready', flush=True)\n"
+    code += "    while not i.signal:\n        time.sleep(0.01)\n    print('more', flush=True)\n    os._exit(7)\n"
+    command = [sys.executable, "-c", f"import signal\nsignal.signal(1, signal.SIG_DFL)\n{code}"]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    assert os.read(ours, 5) == b"ready"
+    os.close(ours)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(20) == 7
 
 
 def test_texts_from_files_do_not_move_the_cursor(tmp_path: Path) -> None:
