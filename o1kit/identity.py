@@ -7,7 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from o1kit.artifacts import digest, fingerprint_of, finite, read_done, sha256_of
+from o1kit.artifacts import digest, fingerprint_of, read_done, sha256_of
+from o1kit.config import Config, public
 from o1kit.protocols import Artifact
 
 if TYPE_CHECKING:
@@ -27,9 +28,7 @@ class Identities:
         """The identity of a stage whose inputs are finished."""
         inputs = {name: digest(finished[name].directory) for name in stage.inputs}
         data = self.data | self._files(stage) | self._folders(stage)
-        # As it will be read back: a path from the environment is not written.
-        identity: dict[str, Any] = finite({"fingerprint": stage.fingerprint, "inputs": inputs, "data": data})
-        return identity
+        return {"fingerprint": stage.fingerprint, "inputs": inputs, "data": data}
 
     def current(self, stage: PlannedStage, directory: Path, finished: Mapping[str, Artifact]) -> bool:
         """True if what is marked as done in a folder is this stage."""
@@ -39,27 +38,39 @@ class Identities:
     @cached_property
     def data(self) -> dict[str, str]:
         """Hashes of the files that problems are read from: what they hold decides what is trained."""
-        sources = [source for split in self.plan.recipe.tasks.values() for source in split.sources]
-        paths = {path for path in (getattr(source, "path", None) for source in sources) if isinstance(path, str)}
-        return self._hashes(sorted(paths))
+        return self._hashes([source for split in self.plan.recipe.tasks.values() for source in split.sources])
 
     def files(self, stage: PlannedStage) -> list[str]:
-        """Paths of the files that a stage's own sections read, as the recipe writes them."""
-        sections = (getattr(stage.config, name, None) for name in ("source", "labels", "pairs"))
-        paths = (getattr(section, "path", None) for section in sections)
+        """Paths of the files that a stage's own sections read."""
+        paths = (getattr(section, "path", None) for section in _sections(stage))
         return [path for path in paths if path is not None]
 
     def _files(self, stage: PlannedStage) -> dict[str, str]:
-        return self._hashes(self.files(stage))
+        return self._hashes(_sections(stage))
 
     def _folders(self, stage: PlannedStage) -> dict[str, str]:
         """Hashes of the folders of weights from outside the run: retrained in place, they are others."""
-        model = getattr(getattr(self.plan.recipe, "model", None), "source", None)
-        judge = getattr(stage.config, "judge_folder", None)
-        folders = {model: Path(model)} if model is not None else {}
-        folders |= {judge: self.recipe_directory / judge} if judge is not None else {}
+        model = getattr(self.plan.recipe, "model", None)
+        folders = {written: Path(path) for written, path in _paths([model], "source").items()}
+        judges = _paths([stage.config], "judge_folder")
+        folders |= {written: self.recipe_directory / path for written, path in judges.items()}
         return {name: fingerprint_of(folder) for name, folder in folders.items() if folder.is_dir()}
 
-    def _hashes(self, paths: Sequence[str]) -> dict[str, str]:
-        files = {path: self.recipe_directory / path for path in paths}
-        return {path: sha256_of(file) if file.is_file() else "" for path, file in files.items()}
+    def _hashes(self, sections: Sequence[object]) -> dict[str, str]:
+        files = {written: self.recipe_directory / path for written, path in _paths(sections, "path").items()}
+        return {name: sha256_of(files[name]) if files[name].is_file() else "" for name in sorted(files)}
+
+
+def _sections(stage: PlannedStage) -> list[object]:
+    return [getattr(stage.config, name, None) for name in ("source", "labels", "pairs")]
+
+
+def _paths(sections: Sequence[object], field: str) -> dict[str, str]:
+    """What sections say in a field that holds a path, by how it is written: `${env:NAME}` and from the recipe."""
+    found = {}
+    for section in sections:
+        path = getattr(section, field, None)
+        if isinstance(path, str):
+            written = public(section, include={field})[field] if isinstance(section, Config) else path
+            found[str(written)] = path
+    return found

@@ -167,7 +167,7 @@ class _Run:
         self.display.watcher = self.beats.moved
         with use(self.display), quiet():
             self.announce(chosen)
-            write_json(self.directory / "recipe.json", public(self.plan.recipe))
+            write_json(self.directory / "recipe.json", public(self.plan.recipe), clean=True)
             record = Record(self.plan, self.recipe_directory, self.directory, chosen)
             for stage in self.plan.stages:
                 self.stage(stage, selected=stage.name in chosen)
@@ -256,8 +256,8 @@ class _Run:
                 shutil.rmtree(previous, ignore_errors=True)
                 os.replace(directory, previous)
             self.display.say(f"{stage.name}: changed or damaged, runs again; the old folder is now {previous.name}")
-        write_json(directory / STAGE, identity)
-        write_json(directory / "config.json", public(stage.config))
+        write_json(directory / STAGE, identity, clean=True)
+        write_json(directory / "config.json", public(stage.config), clean=True)
 
     def _wandb(self, stage: PlannedStage) -> WandbLogger | None:
         from o1kit.tracking.loggers import wandb_logger
