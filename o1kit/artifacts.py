@@ -34,6 +34,9 @@ END = 1 << 24
 """Bytes at either end of a large file that stand for it: weights that were trained differ everywhere."""
 DATA = ("labels.jsonl", "pairs.jsonl", "trees.jsonl", "chains.jsonl")
 """Files of stages without weights that other stages are built on."""
+NAMES = {"stage", "stages", "finished", "kind", "name", "run", "split", "against", "task", "fingerprint"}
+NAMES |= {"policy", "base_policy", "search", "base_search"}
+"""Keys of what o1kit itself names: it is written out in every recipe and read back, so nothing in it is hidden."""
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -73,29 +76,43 @@ def write_stream(
         _sync_directory(path.parent)
 
 
-def write_json(path: Path, value: object) -> None:
-    """Writes a value as indented JSON, atomically; numbers that JSON does not have become null."""
-    write_atomic(path, json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(path: Path, value: object, *, clean: bool = False) -> None:
+    """Writes a value as indented JSON, atomically; numbers that JSON does not have become null.
+
+    Args:
+        path: the file.
+        value: what it is to hold.
+        clean: the value holds no text of the environment any more (see `public`), so texts are written as they are.
+    """
+    write_atomic(path, json.dumps(finite(value, clean=clean), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def finite(value: object) -> Any:
+def finite(value: object, *, clean: bool = False) -> Any:
     """The value with every NaN and infinity replaced by None, and numbers of other libraries made plain.
 
-    Texts that came from the environment are as they are written in the recipe.
+    Texts that came from the environment are as they are written in the recipe, unless `clean` says that there are none.
+    Keys, and what stands under `NAMES`, stay as they are.
     """
     if isinstance(value, Mapping):
-        return {hide(str(key)): finite(item) for key, item in value.items()}
+        return {str(key): finite(item, clean=clean or _names(key, item)) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
+        return [finite(item, clean=clean) for item in value]
     if isinstance(value, str):
-        return hide(value)
+        return value if clean else hide(value)
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if hasattr(value, "item"):
-        return finite(value.item())
+        return finite(value.item(), clean=clean)
     return str(value)
+
+
+def _names(key: object, item: object) -> bool:
+    """True for a name, or a list of names, of o1kit's own."""
+    return key in NAMES and (
+        isinstance(item, str) or (isinstance(item, list | tuple) and all(isinstance(one, str) for one in item))
+    )
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -121,7 +138,10 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 
 def write_done(directory: Path, stage: str, kind: str, fingerprint: str, **details: object) -> Artifact:
-    """Marks a stage's folder as finished: the manifest of all its files, and the given details."""
+    """Marks a stage's folder as finished: the manifest of all its files, and the given details.
+
+    The details are written as they are: they hold no text of the environment (see `finite` and `public`).
+    """
     files = {
         file.relative_to(directory).as_posix(): {"size": file.stat().st_size, "sha256": sha256_of(file)}
         for file in _files(directory)
@@ -129,6 +149,7 @@ def write_done(directory: Path, stage: str, kind: str, fingerprint: str, **detai
     write_json(
         directory / DONE,
         {"format": FORMAT, "stage": stage, "kind": kind, "fingerprint": fingerprint, **details, "files": files},
+        clean=True,
     )
     return Artifact(stage, kind, directory, fingerprint)
 

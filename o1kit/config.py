@@ -34,14 +34,15 @@ class Config(BaseModel):
         return schema
 
     _secrets: dict[tuple[str | int, ...], str] = PrivateAttr(default_factory=dict)
-    """What is written where a value comes from the environment; see `public`."""
+    """What is written where a value comes from the environment, or is a folder seen from elsewhere; see `public`."""
 
 
 def public(section: Config, **options: Any) -> Any:
     """The section as plain data that may be written, shown or hashed: `${env:NAME}` for values of the environment.
 
-    It reads back as the same recipe: a literal `${` is written `$${`. This, not `model_dump`, is for everything that
-    leaves the process.
+    It reads back as the same recipe: a literal `${` is written `$${`, and relative paths start from the recipe's
+    folder, the model's too, which a loaded recipe gives from where o1kit runs. This, not `model_dump`, is for
+    everything that leaves the process.
 
     Args:
         section: a recipe, or any section of one.
@@ -61,7 +62,7 @@ def _public(data: Any, secrets: dict[tuple[str | int, ...], str], path: tuple[st
 
 
 def keep_secret(section: Any, secrets: dict[tuple[str | int, ...], str]) -> None:
-    """Notes in a section, and in all sections within it, which of their values come from the environment."""
+    """Notes in a section, and in all sections within it, which of their values are written otherwise; see `public`."""
     if isinstance(section, Config):
         section._secrets = secrets
         children: Any = [(name, getattr(section, name)) for name in type(section).model_fields]

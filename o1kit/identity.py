@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from o1kit.artifacts import digest, fingerprint_of, finite, read_artifact, read_done, sha256_of
-from o1kit.config import Config, Found
+from o1kit.artifacts import digest, fingerprint_of, read_artifact, read_done, sha256_of
+from o1kit.config import Config, Found, public
 from o1kit.errors import DataError
 from o1kit.protocols import Artifact
 from o1kit.recipe.beside import path_fields
@@ -40,9 +40,7 @@ class Identities:
         """The identity of a stage whose inputs are finished."""
         inputs = {name: digest(finished[name].directory) for name in stage.inputs}
         data = self.data | self._files(stage) | self._folders(stage)
-        # As it will be read back: a path from the environment is not written.
-        identity: dict[str, Any] = finite({"fingerprint": stage.fingerprint, "inputs": inputs, "data": data})
-        return identity
+        return {"fingerprint": stage.fingerprint, "inputs": inputs, "data": data}
 
     def current(self, stage: PlannedStage, directory: Path, finished: Mapping[str, Artifact]) -> bool:
         """True if what is marked as done in a folder is this stage."""
@@ -58,37 +56,53 @@ class Identities:
     @cached_property
     def data(self) -> dict[str, str]:
         """Hashes of what problems are read from: what it holds decides what is trained."""
-        return self._hashes(sorted(set(_paths(self.plan.recipe.tasks))))
+        return self._hashes(_paths(self.plan.recipe.tasks))
 
     def files(self, stage: PlannedStage) -> list[str]:
-        """Paths that a stage's own sections read, as the recipe writes them; without the folder of its judge."""
+        """Paths that a stage's own sections read; without the folder of its judge."""
+        return list(self._read(stage).values())
+
+    def _read(self, stage: PlannedStage) -> dict[str, str]:
         judge = getattr(stage.config, "judge_folder", None)
-        return [path for path in _paths(stage.config) if path != judge]
+        return {written: path for written, path in _paths(stage.config).items() if path != judge}
 
     def _files(self, stage: PlannedStage) -> dict[str, str]:
-        return self._hashes(self.files(stage))
+        return self._hashes(self._read(stage))
 
     def _folders(self, stage: PlannedStage) -> dict[str, str]:
         """Hashes of the folders of weights from outside the run: retrained in place, they are others."""
-        model = getattr(getattr(self.plan.recipe, "model", None), "source", None)
-        judge = getattr(stage.config, "judge_folder", None)
-        folders = {model: Path(model)} if model is not None else {}
-        folders |= {judge: self.recipe_directory / judge} if judge is not None else {}
+        model = getattr(self.plan.recipe, "model", None)
+        folders = {written: Path(path) for written, path in _written(model, "source").items()}
+        judges = _written(stage.config, "judge_folder")
+        folders |= {written: self.recipe_directory / path for written, path in judges.items()}
         return {name: fingerprint_of(folder) for name, folder in folders.items() if folder.is_dir()}
 
-    def _hashes(self, paths: Sequence[str]) -> dict[str, str]:
-        files = {path: self.recipe_directory / path for path in paths}
-        return {path: _hash(file) for path, file in files.items()}
+    def _hashes(self, paths: Mapping[str, str]) -> dict[str, str]:
+        return {written: _hash(self.recipe_directory / paths[written]) for written in sorted(paths)}
 
 
-def _paths(sections: Any) -> Iterator[str]:
-    """Files and folders that sections name, plugins' ones too: whatever is marked as a path."""
+def _paths(sections: Any) -> dict[str, str]:
+    """Files and folders that sections name, plugins' ones too: whatever is marked as a path.
+
+    By how they are written: `${env:NAME}`, and from the recipe.
+    """
+    found = {}
     for path, mark in path_fields(sections):
-        value = sections
+        owner, field, value = None, "", sections
         for part in path:
+            owner, field = (value, str(part)) if isinstance(value, Config) else (owner, field)
             value = getattr(value, str(part)) if isinstance(value, Config) else value[part]
-        if isinstance(value, str) and not isinstance(mark, Found):
-            yield value
+        if owner is not None and isinstance(value, str) and not isinstance(mark, Found):
+            found[str(public(owner, include={field})[field])] = value
+    return found
+
+
+def _written(section: object, field: str) -> dict[str, str]:
+    """What a section says in a field that holds a folder, by how it is written."""
+    path = getattr(section, field, None)
+    if not isinstance(path, str):
+        return {}
+    return {str(public(section, include={field})[field] if isinstance(section, Config) else path): path}
 
 
 def _hash(place: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from o1kit.config import public
 from o1kit.control.find import RECIPE
 from o1kit.control.records import LAUNCH, Launch, read_record
 from o1kit.errors import DataError, RecipeError
+from o1kit.functional.secrets import reveal
 from o1kit.identity import Identities
 from o1kit.outlook import outlook
 from o1kit.plan import Plan, compile_recipe
@@ -64,11 +64,12 @@ def resumed(
     file, before = (file, launch.sets) if from_file else (directory / RECIPE, ())
     own = [f"name={directory.resolve().name}"]  # a folder that was renamed or copied is the run that it is called
     below = [Path(path) for path in launch.overlays] if from_file else []
-    recipe = load_recipe(file, [*before, *own], below)
+    here = None if from_file else Path(launch.recipe_directory)
+    recipe = load_recipe(file, [*before, *own], below, here)
     if from_file and not changed and (directory / RECIPE).is_file():
-        _refuse_changes(directory, file, recipe, load_recipe(directory / RECIPE, own))
+        _refuse_changes(directory, file, recipe, _kept(directory, launch, own))
     if sets or overlays:
-        recipe = load_recipe(file, [*before, *sets, *own], [*below, *overlays])
+        recipe = load_recipe(file, [*before, *sets, *own], [*below, *overlays], here)
     update = {
         "recipe": str(file) if from_file else None,
         "sets": (*before, *sets) if from_file else (),
@@ -81,7 +82,7 @@ def resumed(
 def started_in(directory: Path) -> Path | None:
     """The folder that a run was started in, where it still exists: some paths in recipes start from there."""
     launch = read_record(directory / LAUNCH, Launch)
-    folder = Path(_expanded(launch.cwd)) if launch is not None and launch.cwd is not None else None
+    folder = Path(reveal(launch.cwd)) if launch is not None and launch.cwd is not None else None
     return folder if folder is not None and folder.is_dir() else None
 
 
@@ -119,8 +120,8 @@ def fork(
     if os.path.lexists(target):
         raise RecipeError(f"{target}: exists already. Choose another name, or go on with it: o1kit resume {target}.")
     launch = _launch(source)
-    plan = compile_recipe(load_recipe(source / RECIPE, [*sets, f"name={target.name}"], overlays))
-    unlocked = plan.recipe.lock is not None and _prints(plan) != _prints(compile_recipe(load_recipe(source / RECIPE)))
+    plan = compile_recipe(_kept(source, launch, [*sets, f"name={target.name}"], overlays))
+    unlocked = plan.recipe.lock is not None and _prints(plan) != _prints(compile_recipe(_kept(source, launch, [])))
     if unlocked:
         plan = replace(plan, recipe=plan.recipe.model_copy(update={"lock": None}))
     names = [stage.name for stage in plan.stages]
@@ -139,7 +140,7 @@ def fork(
             os.chmod(draft, 0o755)
             for name in taken:
                 _take(source / name, draft / name)
-            write_json(draft / RECIPE, public(plan.recipe))
+            write_json(draft / RECIPE, public(plan.recipe), clean=True)
             own = Launch(recipe_directory=launch.recipe_directory, cwd=launch.cwd, forked_from=str(source.resolve()))
             write_json(draft / LAUNCH, own.model_dump(mode="json"))
             os.rename(draft, target)
@@ -162,16 +163,16 @@ def _launch(directory: Path) -> Launch:
         )
     return launch.model_copy(
         update={
-            "recipe": _expanded(launch.recipe) if launch.recipe is not None else None,
-            "recipe_directory": _expanded(launch.recipe_directory),
-            "overlays": tuple(map(_expanded, launch.overlays)),
+            "recipe": reveal(launch.recipe) if launch.recipe is not None else None,
+            "recipe_directory": reveal(launch.recipe_directory),
+            "overlays": tuple(map(reveal, launch.overlays)),
         }
     )
 
 
-def _expanded(path: str) -> str:
-    """A path in which a value of the environment, which is never written to disk, is put in again."""
-    return re.sub(r"\$\{env:(\w+)\}", lambda found: os.environ.get(found[1], found[0]), path)
+def _kept(directory: Path, launch: Launch, sets: Sequence[str], overlays: Sequence[Path] = ()) -> Recipe:
+    """The recipe that a run's folder holds, whose paths start from where it once lay."""
+    return load_recipe(directory / RECIPE, sets, overlays, Path(launch.recipe_directory))
 
 
 def _refuse_changes(directory: Path, file: Path, now: Recipe, then: Recipe) -> None:

@@ -168,7 +168,7 @@ class _Run:
         self.display.watcher = self.beats.moved
         with use(self.display), quiet():
             self.announce(chosen)
-            write_json(self.directory / "recipe.json", public(self.plan.recipe))
+            write_json(self.directory / "recipe.json", public(self.plan.recipe), clean=True)
             record = Record(self.plan, self.recipe_directory, self.directory, chosen)
             for stage in self.plan.stages:
                 self.stage(stage, selected=stage.name in chosen)
@@ -257,8 +257,8 @@ class _Run:
             self._set_aside(directory)
             old = f"; the old folder is now {previous_of(directory).name}" if damaged else ""
             self.display.say(f"{stage.name}: changed or damaged, runs again{old}")
-        write_json(directory / STAGE, identity)
-        write_json(directory / "config.json", public(stage.config))
+        write_json(directory / STAGE, identity, clean=True)
+        write_json(directory / "config.json", public(stage.config), clean=True)
 
     def _set_aside(self, directory: Path) -> None:
         """Keeps a folder as the previous one; what was only begun never takes the place of something finished."""

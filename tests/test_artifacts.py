@@ -21,9 +21,11 @@ from o1kit.artifacts import (
     sha256_of,
     write_atomic,
     write_done,
+    write_json,
     write_stream,
 )
 from o1kit.errors import DataError, EnvironmentFailure, ResourceError
+from o1kit.functional import secrets
 
 
 def make(directory: Path) -> None:
@@ -115,3 +117,24 @@ def test_missing_weights_say_so(tmp_path: Path) -> None:
 def test_json_values_are_always_valid_json() -> None:
     value = {"a": math.nan, "b": [math.inf, 1, True, None, "x"], "c": torch.tensor(2.5), 3: (1.5,), "p": Path("q")}
     assert finite(value) == {"a": None, "b": [None, 1, True, None, "x"], "c": 2.5, "3": [1.5], "p": "q"}
+
+
+def test_texts_of_the_environment_are_hidden_and_names_and_keys_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "_known", {})
+    for value in ("config", "heldout", "problems"):
+        secrets.remember(value, "${env:X}")
+    row = {"num_problems": 1, "split": "heldout", "stages": ["config"], "note": "config", "about": {"kind": "config"}}
+    write_json(tmp_path / "x.json", row)
+    assert json.loads((tmp_path / "x.json").read_text()) == {**row, "note": "${env:X}"}
+    write_json(tmp_path / "x.json", row, clean=True)
+    assert json.loads((tmp_path / "x.json").read_text()) == row
+    folder = tmp_path / "config"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    write_done(folder, "config", "heldout", "f", data={"${env:X}/problems.jsonl": "h"})
+    found = read_artifact(folder)
+    assert found is not None
+    assert (found.stage, found.kind) == ("config", "heldout")
+    assert {*read_done(folder)["files"]} == {"config.json"}  # type: ignore[index]

@@ -17,6 +17,7 @@ from o1kit import artifacts, registry, runner
 from o1kit.artifacts import load_weights, read_artifact, read_done
 from o1kit.control.lock import locked
 from o1kit.errors import DataError, DivergedError, EnvironmentFailure, O1kitError, RecipeError, ResourceError
+from o1kit.functional import secrets
 from o1kit.tasks.config import JsonlConfig, SplitConfig
 from tests import toy
 
@@ -275,3 +276,19 @@ def test_a_source_that_cannot_work_is_found_before_anything_runs(tmp_path: Path)
     with pytest.raises(DataError, match=r"nowhere\.jsonl"):
         toy.run(plan, tmp_path)
     assert not (tmp_path / "run" / "a").exists()
+
+
+def test_a_value_of_the_environment_that_is_a_word_of_the_recipe_leaves_the_runs_own_files_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "_known", {})
+    for word in ("disabled", "config", "model.safetensors", "tracking"):
+        secrets.remember(word, "${env:WORD}")
+    plan = toy.plan(toy.stage("config", steps=2))
+    run = toy.run(plan, tmp_path)
+    recipe = json.loads((run / "recipe.json").read_text())
+    assert recipe["tracking"]["wandb"]["mode"] == "disabled"
+    assert read_artifact(run / "config") is not None
+    assert artifacts.sha256_of(run / "config" / "done.json") == artifacts.sha256_of(
+        toy.run(plan, tmp_path) / "config" / "done.json"
+    ), "it is not run again"

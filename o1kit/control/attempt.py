@@ -17,6 +17,7 @@ from o1kit.artifacts import finite, write_json
 from o1kit.control.process import this_process
 from o1kit.control.records import ATTEMPTS, LAUNCH, STATUS, Attempt, Heartbeat, Launch, attempt_numbers
 from o1kit.errors import O1kitError
+from o1kit.functional.secrets import hide
 from o1kit.tracking.progress import Progress
 
 PACKAGES = ("o1kit", "torch", "lightning", "transformers", "peft", "numpy", "safetensors", "tokenizers")
@@ -114,7 +115,7 @@ def recorded(directory: Path, launch: Launch, planned: Sequence[str], chosen: Se
     write_json(path, attempt.model_dump(mode="json"))
     code, error = 1, ""
     try:
-        write_json(directory / LAUNCH, launch.model_dump(mode="json"))
+        _write_launch(directory, launch)
         beats = Beats(directory, attempt.number, planned)
         try:
             yield beats
@@ -130,6 +131,12 @@ def recorded(directory: Path, launch: Launch, planned: Sequence[str], chosen: Se
         )
         with suppress(O1kitError):  # a full disk has been told of already, and must not hide what came before
             write_json(path, ended.model_dump(mode="json"))
+
+
+def _write_launch(directory: Path, launch: Launch) -> None:
+    """The paths and values in it are hidden; the keys of `--set` are names, which are read back."""
+    sets = [f"{key}{equals}{hide(value)}" for key, equals, value in (text.partition("=") for text in launch.sets)]
+    write_json(directory / LAUNCH, finite(launch.model_dump(mode="json")) | {"sets": sets}, clean=True)
 
 
 def versions() -> dict[str, str]:

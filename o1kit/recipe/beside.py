@@ -8,8 +8,10 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from o1kit.config import Beside, Config, Found
+from o1kit.functional.secrets import remember
+from o1kit.recipe.interpolate import escaped
 from o1kit.recipe.nodes import Node, Path
-from o1kit.recipe.source import Source
+from o1kit.recipe.source import OPTION, Source
 
 
 def path_fields(value: Any, path: Path = ()) -> Iterator[tuple[Path, Beside]]:
@@ -38,31 +40,48 @@ def start_from_recipe(recipe: Config, source: Source, folders: Mapping[str, File
     changed = False
     for path, mark in path_fields(recipe):
         node = _at(source.root, path)
-        folder = folders.get(node.place.rsplit(":", 2)[0]) if node is not None else None
-        if node is None or folder is None or not isinstance(node.value, str) or os.path.isabs(node.value):
+        if node is None:
             continue
-        if isinstance(mark, Found):
-            moved = _found(folder, node.value)
-        else:
-            same = folder.resolve() == main.resolve()
-            moved = node.value if same else os.path.relpath(folder.resolve() / node.value, main.resolve())
-        if moved != node.value:
-            changed = True
-            # The folder is no secret, the rest may be: what is written stays recognisable.
-            node.public = moved.replace(node.value, node.public) if node.public is not None else None
-            node.value = moved
+        given = node.place.startswith(OPTION)
+        folder = main if given else folders.get(node.place.rsplit(":", 2)[0])
+        if folder is None or not isinstance(node.value, str) or os.path.isabs(node.value):
+            continue
+        moved, shown = _moved(node, folder, main, isinstance(mark, Found))
+        changed = changed or (moved, shown) != (node.value, node.public)
+        if node.secret and shown is not None:
+            remember(moved, shown)
+        node.value, node.public = moved, shown
     if changed and source.root is not None:
         source.settle(source.root)
     return changed
 
 
-def _found(folder: FilePath, value: str) -> str:
-    """The folder of that name beside the file, as seen from where o1kit runs; the name itself if there is none."""
+def folders_found(recipe: Config) -> set[Path]:
+    """Where the fields are that hold a folder as seen from where o1kit runs, and are written from the recipe."""
+    return {path for path, mark in path_fields(recipe) if isinstance(mark, Found)}
+
+
+def _moved(node: Node, folder: FilePath, main: FilePath, found: bool) -> tuple[str, str | None]:
+    """A path as it is read, and how it is written down if that differs: starting from the recipe's folder."""
+    here, there = folder.resolve(), main.resolve()
+    same = here == there
+    from_main = node.value if same else os.path.relpath(here / node.value, there)
+    read = _found(folder, node.value) if found else from_main
+    if read is None:
+        return node.value, node.public
+    if node.public is not None:
+        # The folder is no secret, the rest may be: it stays as it is written, not normalised.
+        return read, node.public if same else f"{escaped(os.path.relpath(here, there))}/{node.public}"
+    return read, escaped(os.path.normpath(from_main)) if found else None
+
+
+def _found(folder: FilePath, value: str) -> str | None:
+    """The folder of that name beside the file, as seen from where o1kit runs; None if there is none."""
     try:
         beside = folder / value
-        return os.path.relpath(beside) if beside.is_dir() else value
+        return os.path.relpath(beside) if beside.is_dir() else None
     except (OSError, ValueError):
-        return value
+        return None
 
 
 def _at(node: Node | None, path: Path) -> Node | None:

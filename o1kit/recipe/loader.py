@@ -17,7 +17,7 @@ from o1kit.config import keep_secret
 from o1kit.errors import RecipeError
 from o1kit.functional.secrets import remember
 from o1kit.nearest import nearest
-from o1kit.recipe.beside import start_from_recipe
+from o1kit.recipe.beside import folders_found, start_from_recipe
 from o1kit.recipe.explain import explain, written_path
 from o1kit.recipe.faults import failure
 from o1kit.recipe.further import besides, check_rest
@@ -41,25 +41,31 @@ class Loaded:
     """All files that were read, in the order in which they count."""
 
 
-def load(path: Path, overrides: Sequence[str] = (), overlays: Sequence[Path] = ()) -> Loaded:
+def load(
+    path: Path, overrides: Sequence[str] = (), overlays: Sequence[Path] = (), directory: Path | None = None
+) -> Loaded:
     """Reads, composes and checks a recipe.
 
     Args:
         path: a YAML file.
         overrides: `key.path=value` texts, applied in order, last.
         overlays: YAML files that change it, in order.
+        directory: where its relative paths start from, if not from its own folder: for a run's recipe.json.
 
     Raises:
         RecipeError: with all faults found, each with its place, its recipe path and the nearest valid choice.
     """
     layers = read_layers(path, overlays)
-    recipe = _recipe(layers.source, overrides, layers.folders, path.parent)
+    folders = layers.folders if directory is None else layers.folders | {str(path): directory}
+    recipe = _recipe(layers.source, overrides, folders, directory or path.parent)
     return Loaded(recipe, layers.source, tuple(layers.files))
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = (), overlays: Sequence[Path] = ()) -> Recipe:
+def load_recipe(
+    path: Path, overrides: Sequence[str] = (), overlays: Sequence[Path] = (), directory: Path | None = None
+) -> Recipe:
     """The recipe alone; see `load`."""
-    return load(path, overrides, overlays).recipe
+    return load(path, overrides, overlays, directory).recipe
 
 
 def recipe_from(source: Source, overrides: Sequence[str] = ()) -> Recipe:
@@ -84,7 +90,9 @@ def _recipe(source: Source, overrides: Sequence[str], folders: Mapping[str, Path
     if start_from_recipe(recipe, source, folders, main):
         recipe = _validated(source)
     assert source.root is not None
-    keep_secret(recipe, {path: node.public or "" for path, node in walk(source.root) if node.secret})
+    moved = folders_found(recipe)
+    shown = {p: n.public for p, n in walk(source.root) if n.public is not None and (n.secret or p in moved)}
+    keep_secret(recipe, shown)
     check(recipe, source)
     _stop(source)
     return recipe

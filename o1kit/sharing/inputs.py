@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from hashlib import sha256
@@ -87,7 +86,7 @@ def files_read(recipe: Recipe, directory: Path) -> dict[str, Path]:
     named = {name: directory / path for name, path in paths_of(recipe).items()}
     folder = model_folder(recipe)
     if folder is not None:
-        named[str(from_recipe(recipe, directory)["model"]["source"])] = folder
+        named[str(public(recipe)["model"]["source"])] = folder
     found: dict[str, Path] = {}
     for name, place in named.items():
         files = _inside(place) if place.is_dir() else [place]
@@ -95,18 +94,6 @@ def files_read(recipe: Recipe, directory: Path) -> dict[str, Path]:
             inner = file.relative_to(place).as_posix()
             found[name if file == place else f"{name.rstrip('/')}/{inner}"] = file
     return found
-
-
-def from_recipe(recipe: Recipe, directory: Path) -> dict[str, Any]:
-    """The recipe as plain data that reads back as the same one, wherever o1kit runs; without its lock.
-
-    The folder of a model, which a loaded recipe gives from where o1kit runs, starts from the recipe's folder.
-    """
-    data: dict[str, Any] = public(recipe, exclude={"lock"})
-    folder = model_folder(recipe)
-    if folder is not None and not folder.is_absolute() and data["model"]["source"] == str(folder):
-        data["model"]["source"] = os.path.relpath(folder, directory)
-    return data
 
 
 def file_hashes(recipe: Recipe, directory: Path) -> dict[str, FileHash]:

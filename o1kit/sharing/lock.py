@@ -10,12 +10,11 @@ from platform import python_version
 from o1kit.config import public
 from o1kit.errors import DataError
 from o1kit.functional.printable import one_line
-from o1kit.models.config import HfModelConfig
 from o1kit.plan import compile_recipe
 from o1kit.recipe.compose import text_of
 from o1kit.recipe.schema import Recipe
 from o1kit.sharing.config import FileHash, LockConfig
-from o1kit.sharing.inputs import file_hash, file_hashes, files_read, from_recipe, hub_models, plugin_versions
+from o1kit.sharing.inputs import file_hash, file_hashes, files_read, hub_models, plugin_versions
 from o1kit.sharing.machine import code_hash, commit, environment_hash, package_versions, system
 
 SUFFIX = ".lock"
@@ -60,7 +59,7 @@ def lock_of(recipe: Recipe, directory: Path) -> LockConfig:
         plugins=plugin_versions(recipe),
         files=file_hashes(recipe, directory),
         models=hub_models(recipe),
-        fingerprints=fingerprints(recipe, directory),
+        fingerprints=fingerprints(recipe),
     )
 
 
@@ -71,7 +70,7 @@ def lock_text(recipe: Recipe, directory: Path, name: str) -> str:
         DataError: a file that it reads is missing.
     """
     lock = lock_of(recipe, directory)
-    data = from_recipe(recipe, directory) | {"lock": lock.model_dump(mode="json")}
+    data = public(recipe, exclude={"lock"}) | {"lock": lock.model_dump(mode="json")}
     shown = one_line(name)
     header = f"""\
 # Written by `o1kit recipe lock`: {shown} with every value, and what it is to be repeated with.
@@ -80,12 +79,8 @@ def lock_text(recipe: Recipe, directory: Path, name: str) -> str:
     return header + text_of(data)
 
 
-def fingerprints(recipe: Recipe, directory: Path) -> dict[str, str]:
-    """What each stage computes, by its name; the same wherever o1kit runs."""
-    data = from_recipe(recipe, directory)
-    if isinstance(recipe.model, HfModelConfig) and data["model"]["source"] != public(recipe.model)["source"]:
-        model = recipe.model.model_copy(update={"source": data["model"]["source"]})
-        recipe = recipe.model_copy(update={"model": model})
+def fingerprints(recipe: Recipe) -> dict[str, str]:
+    """What each stage computes, by its name."""
     return {stage.name: stage.fingerprint for stage in compile_recipe(recipe).stages}
 
 
@@ -133,7 +128,7 @@ def _versions(lock: LockConfig, recipe: Recipe) -> Iterator[Difference]:
 
 
 def _data(lock: LockConfig, recipe: Recipe, directory: Path, absent: bool) -> Iterator[Difference]:
-    yield from _unequal("stage", _short(lock.fingerprints), _short(fingerprints(recipe, directory)))
+    yield from _unequal("stage", _short(lock.fingerprints), _short(fingerprints(recipe)))
     files = files_read(recipe, directory)
     for name in sorted({*lock.files, *files}):
         then = lock.files.get(name)

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from o1kit.config import public
 from o1kit.errors import DataError
+from o1kit.functional.secrets import reveal
 from o1kit.models.config import HfModelConfig
 from o1kit.recipe.compose import text_of
 from o1kit.recipe.loader import load
 from o1kit.recipe.schema import Recipe
 from o1kit.sharing.archive import MAX_MEMBER, archive_bytes, manifest_of
-from o1kit.sharing.inputs import from_recipe, model_folder, paths_of
+from o1kit.sharing.inputs import model_folder, paths_of
 from o1kit.sharing.lock import SUFFIX, lock_of, lock_text
 from o1kit.sharing.tree import README, SHIPPED
 
@@ -70,10 +72,10 @@ def _recipe(path: Path, with_data: bool) -> Parts:
 def _run(folder: Path, with_data: bool) -> Parts:
     if not (folder / RECIPE).is_file():
         raise DataError(f"{folder}: holds no {RECIPE}, so it is no run's folder. Give runs/NAME, or a recipe.")
-    recipe = load(folder / RECIPE).recipe
-    _find_model(folder, recipe)
     here = _directory(folder)
-    files = {"recipe.yaml": text_of(from_recipe(recipe, here or folder)).encode()}
+    recipe = load(folder / RECIPE, directory=here).recipe
+    _find_model(folder, recipe)
+    files = {"recipe.yaml": text_of(public(recipe, exclude={"lock"})).encode()}
     notes: list[str] = []
     lock: str | None = None
     if here is not None:
@@ -95,7 +97,7 @@ def _run(folder: Path, with_data: bool) -> Parts:
 def _lock(folder: Path, recipe: Recipe, here: Path) -> str:
     """The lock that the run started from, or one with the versions and hashes that the run noted."""
     if recipe.lock is not None:
-        return text_of(from_recipe(recipe, here) | {"lock": recipe.lock.model_dump(mode="json")})
+        return text_of(public(recipe, exclude={"lock"}) | {"lock": recipe.lock.model_dump(mode="json")})
     lock = lock_of(recipe, here)
     for done in sorted(folder.glob("*/done.json")):
         for name, then in _json(done).get("data", {}).items():
@@ -107,7 +109,7 @@ def _lock(folder: Path, recipe: Recipe, here: Path) -> str:
     packages = {name: str(versions.get(name, now)) for name, now in lock.packages.items()}
     python = str(versions.get("python", lock.python))
     lock = lock.model_copy(update={"packages": packages, "python": python})
-    return text_of(from_recipe(recipe, here) | {"lock": lock.model_dump(mode="json")})
+    return text_of(public(recipe, exclude={"lock"}) | {"lock": lock.model_dump(mode="json")})
 
 
 def _find_model(folder: Path, recipe: Recipe) -> None:
@@ -124,7 +126,8 @@ def _find_model(folder: Path, recipe: Recipe) -> None:
 def _directory(folder: Path) -> Path | None:
     """The folder that the run's recipe lay in, if the run noted it and it is still there."""
     noted = _json(folder / "launch.json").get("recipe_directory")
-    return Path(noted) if isinstance(noted, str) and Path(noted).is_absolute() and Path(noted).is_dir() else None
+    path = Path(reveal(noted)) if isinstance(noted, str) else None
+    return path if path is not None and path.is_absolute() and path.is_dir() else None
 
 
 def _measured(folder: Path) -> list[Path]:

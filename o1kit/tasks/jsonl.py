@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from o1kit.config import public
 from o1kit.errors import DataError
 from o1kit.registry import suggestion
 from o1kit.tasks.config import JsonlConfig
@@ -26,7 +27,7 @@ class JsonlSource:
     def __init__(self, config: JsonlConfig, base_directory: Path) -> None:
         self.config = config
         self.path = (base_directory / config.path).resolve()
-        self.name = Path(config.path).stem
+        self.name = Path(str(public(config)["path"])).stem  # it is written beside every answer
         self.teacher: str | None = None
         self.grader = build_grader(config.grader)
 

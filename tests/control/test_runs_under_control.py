@@ -15,15 +15,16 @@ from typing import Any
 
 import pytest
 
-from o1kit.control.attempt import Beats
+from o1kit.control.attempt import Beats, recorded
 from o1kit.control.find import all_runs, find_run
 from o1kit.control.lock import LOCK, locked
 from o1kit.control.process import Process, send, started, this_process, wait_for_end
-from o1kit.control.records import STATUS
+from o1kit.control.records import LAUNCH, STATUS, Launch, read_record
 from o1kit.control.state import disk, look
 from o1kit.control.stopping import stop
 from o1kit.control.table import lines
 from o1kit.errors import EnvironmentFailure, RecipeError
+from o1kit.functional import secrets
 from o1kit.tracking.progress import Progress
 
 ROOT = Path(__file__).parents[2]
@@ -284,3 +285,14 @@ def test_disk_counts_a_file_with_two_names_once(tmp_path: Path) -> None:
     once = disk(tmp_path)
     os.link(tmp_path / "a", tmp_path / "b")
     assert disk(tmp_path) == once >= 1 << 16
+
+
+def test_the_keys_of_changes_are_read_back_as_they_were_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secrets, "_known", {})
+    secrets.remember("heldout", "${env:SPLIT}")
+    launch = Launch(sets=("tasks.heldout.num_problems=5", "tracking.wandb.entity=heldout"), stages=("heldout",))
+    with recorded(tmp_path, launch, ["heldout"], ["heldout"]):
+        read = read_record(tmp_path / LAUNCH, Launch)
+    assert read is not None
+    assert read.sets == ("tasks.heldout.num_problems=5", "tracking.wandb.entity=${env:SPLIT}")
+    assert read.stages == ("heldout",)

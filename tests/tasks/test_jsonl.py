@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from o1kit.config import keep_secret
 from o1kit.errors import DataError
 from o1kit.tasks.config import JsonlConfig
 from o1kit.tasks.graders.exact import normalise
@@ -119,6 +120,14 @@ def test_long_answers_are_compared_in_linear_time(tmp_path: Path) -> None:
         assert read.grader.score(truth, answer) == 0.0
     assert read.grader.score(truth, None) == 0.0
     assert read.grader.score(truth, " 2.0 ") == 1.0
+
+
+def test_a_name_from_the_environment_is_not_written_beside_every_answer(tmp_path: Path) -> None:
+    (tmp_path / "secret.jsonl").write_text('{"question": "1+1", "answer": "2"}\n')
+    config = JsonlConfig(kind="jsonl", path="secret.jsonl")
+    keep_secret(config, {("path",): "${env:DATA}.jsonl"})
+    ((problem, truth),) = JsonlSource(config, tmp_path).generate(0, 1)
+    assert (problem.id, problem.task, truth.problem_id) == ("${env:DATA}/1", "${env:DATA}", "${env:DATA}/1")
 
 
 @pytest.mark.skipif(not GSM8K.exists(), reason="the public benchmark data are not beside this checkout")
