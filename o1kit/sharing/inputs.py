@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel
 
 from o1kit.artifacts import sha256_of
 from o1kit.config import Found, public
@@ -24,20 +22,6 @@ READ = ("path", "judge_folder")
 """Names of the fields that hold a file or a folder, which recipes that were not validated are searched for."""
 MAX_FILES = 1000
 """Most files of a folder that a recipe reads."""
-
-
-def sections(value: Any) -> Iterator[BaseModel]:
-    """All sections of a recipe, outer ones first."""
-    if isinstance(value, BaseModel):
-        yield value
-        for name in type(value).model_fields:
-            yield from sections(getattr(value, name))
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from sections(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from sections(item)
 
 
 def paths_of(recipe: Recipe) -> dict[str, str]:
