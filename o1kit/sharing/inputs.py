@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
-
-from pydantic import BaseModel
 
 from o1kit.config import Found, public
 from o1kit.errors import DataError
@@ -29,20 +28,6 @@ MAX_TOTAL = 4 * 2**40
 PIECE = 2**20
 SYSTEM = ("/proc", "/sys")
 """Folders whose files are made up by the system."""
-
-
-def sections(value: Any) -> Iterator[BaseModel]:
-    """All sections of a recipe, outer ones first."""
-    if isinstance(value, BaseModel):
-        yield value
-        for name in type(value).model_fields:
-            yield from sections(getattr(value, name))
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from sections(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from sections(item)
 
 
 def paths_of(recipe: Recipe) -> dict[str, str]:
