@@ -119,8 +119,7 @@ def _find_model(folder: Path, recipe: Recipe) -> None:
     source = recipe.model.source
     read = {name for done in folder.glob("*/done.json") for name in _json(done).get("data", {})}
     if source in read or source.startswith((".", "/")):
-        where = _json(folder / "launch.json").get("cwd") or "the folder that the run was started in"
-        raise DataError(f"{source}: the run's model is not there, seen from {where}. Put it back, or go where it is.")
+        raise DataError(f"{source}: the run's model is not there. Put it back.")
 
 
 def _directory(folder: Path) -> Path | None:

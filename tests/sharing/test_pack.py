@@ -123,11 +123,11 @@ def test_the_model_of_a_run_is_found_from_any_folder(
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights/config.json").write_text("{}")
     recipe = json.loads((run / "recipe.json").read_text())
-    (run / "recipe.json").write_text(json.dumps(recipe | {"model": {"kind": "hf", "source": "weights"}}))
+    (run / "recipe.json").write_text(json.dumps(recipe | {"model": {"kind": "hf", "source": "../weights"}}))
     launch = json.loads((run / "launch.json").read_text())
     (run / "launch.json").write_text(json.dumps(launch | {"cwd": str(tmp_path)}))
     done = json.loads((run / "sft/done.json").read_text())
-    (run / "sft/done.json").write_text(json.dumps(done | {"data": done["data"] | {"weights": "0" * 64}}))
+    (run / "sft/done.json").write_text(json.dumps(done | {"data": done["data"] | {"../weights": "0" * 64}}))
     (tmp_path / "elsewhere").mkdir()
     for where, source, out in ((tmp_path, "runs/plain", "a"), (tmp_path / "elsewhere", "../runs/plain", "b")):
         monkeypatch.chdir(where)
@@ -135,7 +135,7 @@ def test_the_model_of_a_run_is_found_from_any_folder(
         assert Path.cwd() == where
     a, b = ((tmp_path / name).read_bytes() for name in ("a.o1r", "elsewhere/b.o1r"))
     assert a == b and b"../weights/config.json" in read_archive(b, "b")[1]["recipe.lock"]
-    (run / "launch.json").write_text(json.dumps(launch | {"cwd": str(tmp_path / "gone")}))
+    (tmp_path / "weights").rename(tmp_path / "gone")
     assert main(["recipe", "pack", str(run), "--out", "c.o1r"]) == 4
     assert "weights: the run's model is not there" in capsys.readouterr().err
 
