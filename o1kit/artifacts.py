@@ -39,7 +39,7 @@ NAMES |= {"policy", "base_policy", "search", "base_search"}
 """Keys of what o1kit itself names: it is written out in every recipe and read back, so nothing in it is hidden."""
 
 
-def write_atomic(path: Path, content: str | bytes, how: str = "") -> None:
+def write_atomic(path: Path, content: str | bytes) -> None:
     """Writes a file so that a reader, or a crash, sees either the old content or the new one.
 
     Raises:
@@ -214,9 +214,6 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-HOW = " with --runs-dir"
-
-
 def preflight(directory: Path, needed_mb: int = DEFAULT_FREE_MB) -> None:
     """Makes the folder and proves that it can be used, before anything expensive.
 
@@ -225,8 +222,11 @@ def preflight(directory: Path, needed_mb: int = DEFAULT_FREE_MB) -> None:
         ResourceError: less than `needed_mb` MiB are free.
     """
     probe = directory / ".o1kit-probe"
-    write_atomic(probe, b"o1kit", HOW)
-    with disk_errors(probe, HOW):
+    try:
+        write_atomic(probe, b"o1kit")
+    except EnvironmentFailure as error:
+        raise EnvironmentFailure(f"{str(error).removesuffix('.')}, with --runs-dir.") from error
+    with disk_errors(probe):
         same = probe.read_bytes() == b"o1kit"
         probe.unlink()
     if not same:
@@ -240,19 +240,19 @@ def preflight(directory: Path, needed_mb: int = DEFAULT_FREE_MB) -> None:
 
 
 @contextmanager
-def disk_errors(path: Path, how: str = "") -> Iterator[None]:
-    """Turns the operating system's refusals into errors that say what to do; `how` another folder is chosen."""
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns the operating system's refusals into errors that say what to do."""
     try:
         yield
     except OSError as error:
-        raise _explained(path, error, how) from error
+        raise _explained(path, error) from error
 
 
-def _explained(path: Path, error: OSError, how: str) -> O1kitError:
+def _explained(path: Path, error: OSError) -> O1kitError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ResourceError(f"{path}: no space left on the disk. Free some; the run then continues where it was.")
     return EnvironmentFailure(
-        f"{path}: cannot be written: {error.strerror or error}. Choose a folder you may write to{how}."
+        f"{path}: cannot be written: {error.strerror or error}. Choose a folder you may write to."
     )
 
 
