@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
+
+
+def unified(answers: Sequence[str | None], alike: Callable[[str], Hashable] | None) -> list[str | None]:
+    """The answers, each in the words of the first one that it is `alike`, so that equal ones count together.
+
+    `None` for `alike`: only the same text is.
+    """
+    if alike is None:
+        return list(answers)
+    words: dict[Hashable, str] = {}
+    return [None if answer is None else words.setdefault(alike(answer), answer) for answer in answers]
 
 
 def tally(answers: Sequence[str | None], weights: Sequence[float]) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 A scorer may loop, exhaust memory, or end its process on a hostile answer. An alarm-based time limit would work only in
 the main thread; here each answer has a limit of its own in a worker, and every end is a typed outcome that is counted.
-Workers are limited, not confined: a scorer that executes answers as code still needs a sandbox of its own.
+Scorers that say `confined = True` are served by workers that can do nothing but judge (see `worker`). The others are
+limited, not confined: one that executes answers as code still needs a sandbox of its own.
 """
 
 from __future__ import annotations
@@ -100,28 +101,30 @@ class ScoringPool:
     def _run(self, jobs: Sequence[Job]) -> list[Verdict]:
         """The verdicts of one chunk. Every round settles at least one job, or halves what it sends at once."""
         verdicts = [Verdict("no_answer") if job.answer is None else None for job in jobs]
-        waiting = [i for i, verdict in enumerate(verdicts) if verdict is None]
-        size = len(waiting)
-        while waiting:
-            settled = self._round([jobs[i] for i in waiting[:size]])
-            if not settled and size == 1:
-                settled = [Verdict("error", detail="the worker ended while loading the scorer")]
-            for i, verdict in zip(waiting, settled, strict=False):
-                verdicts[i] = verdict
-            waiting = waiting[len(settled) :]
-            size = 2 * size if settled else max(1, size // 2)
+        for confined in (False, True):
+            kind = [i for i, job in enumerate(jobs) if getattr(job.scorer, "confined", False) is confined]
+            waiting = [i for i in kind if verdicts[i] is None]
+            size = len(waiting)
+            while waiting:
+                settled = self._round([jobs[i] for i in waiting[:size]], confined)
+                if not settled and size == 1:
+                    settled = [Verdict("error", detail="the worker ended while loading the scorer")]
+                for i, verdict in zip(waiting, settled, strict=False):
+                    verdicts[i] = verdict
+                waiting = waiting[len(settled) :]
+                size = 2 * size if settled else max(1, size // 2)
         done = [verdict for verdict in verdicts if verdict is not None]
         with self._lock:
             self.counts.update(verdict.outcome for verdict in done)
         return done
 
-    def _round(self, jobs: Sequence[Job]) -> list[Verdict]:
+    def _round(self, jobs: Sequence[Job], confined: bool) -> list[Verdict]:
         """Verdicts of the first jobs, up to and including one that ended the worker; none if it did not come so far."""
         try:
             request = pickle.dumps((self.timeout_s, [tuple(job) for job in jobs]), pickle.HIGHEST_PROTOCOL)
         except Exception as error:  # pickle raises what the object's own code raises
             return [Verdict("error", detail=f"cannot be sent to a worker: {error}")] if len(jobs) == 1 else []
-        worker = self._lease()
+        worker = self._lease(confined)
         verdicts: list[Verdict] = []
         healthy = False
         try:
@@ -133,17 +136,17 @@ class ScoringPool:
             self._give_back(worker, healthy and worker.answers < MAX_ANSWERS)
         return verdicts
 
-    def _lease(self) -> WorkerProcess:
+    def _lease(self, confined: bool) -> WorkerProcess:
         with self._lock:
             if not self._end.alive:
                 raise RuntimeError("the scoring pool is closed")
-            while self._idle:
-                worker = self._idle.pop()
+            for worker in [worker for worker in reversed(self._idle) if worker.confined is confined]:
+                self._idle.remove(worker)
                 if worker.alive:
                     return worker
                 self._alive.discard(worker)
                 worker.kill()
-            worker = WorkerProcess(self.memory_mb)
+            worker = WorkerProcess(self.memory_mb, confined)
             self._alive.add(worker)
             return worker
 

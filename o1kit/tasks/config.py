@@ -1,7 +1,5 @@
 """Recipe sections that say where problems come from (no torch, no generator is imported here)."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Any, Literal
 
@@ -41,7 +39,7 @@ class ReasoningGymConfig(SourceSection):
     generator: str
     """Name of a reasoning_gym dataset, for example `chain_sum`."""
     params: dict[str, Any] = {}
-    """Options of that generator, checked against its own configuration when the recipe is compiled."""
+    """Options of that generator: names and types are checked with the recipe, the rest by itself before a run."""
     teacher: str | None = None
     """Program that writes the chains of thought; by default the one registered under the generator's name."""
 

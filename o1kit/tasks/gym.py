@@ -13,20 +13,23 @@ from typing import Any
 from o1kit import registry
 from o1kit.errors import EnvironmentFailure, RecipeError
 from o1kit.tasks.config import ReasoningGymConfig
+from o1kit.tasks.evaluated import guard
+from o1kit.tasks.generators import RESERVED
 from o1kit.types import GroundTruth, Problem
 
 CHUNK = 2000
 """Problems a generator object is asked for. Problem i uses the random stream seed + i, so chunks step by this."""
-RESERVED = ("seed", "size")
-"""Options of every generator that o1kit sets itself."""
 
 
+@cache
 def _reasoning_gym() -> Any:
     """The package, imported on first use: it takes a second that `o1kit validate` does not have."""
     try:
-        return import_module("reasoning_gym")
+        gym = import_module("reasoning_gym")
     except ImportError as error:
         raise EnvironmentFailure(f"reasoning_gym cannot be imported: {error}. Install `reasoning_gym`.") from error
+    guard()
+    return gym
 
 
 @cache
@@ -36,6 +39,8 @@ def _scorer(generator: str) -> Any:
 
 class ReasoningGymSource:
     """One generator with its options."""
+
+    confined = True
 
     def __init__(self, config: ReasoningGymConfig, base_directory: Path | None = None) -> None:
         self.config = config

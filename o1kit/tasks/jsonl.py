@@ -85,7 +85,8 @@ class JsonlSource:
         if config.thought_field is not None:
             payload["thought"] = _steps(row, config.thought_field, place)
         name = f"{self.name}/{number}"
-        return Problem(name, self.name, question), GroundTruth(name, answer, payload)
+        alike = getattr(self.grader, "alike", None)
+        return Problem(name, self.name, question, alike), GroundTruth(name, answer, payload)
 
 
 def _field(row: dict[str, Any], name: str, place: str) -> Any:

@@ -13,7 +13,11 @@ gives 0.9999999999999999 to a right six-letter prefix followed by anything, `tim
 
 
 class Scorer(Protocol):
-    """Judges answers. Workers import it by name, so it is a class (its methods static) or another importable object."""
+    """Judges answers. Workers import it by name, so it is a class (its methods static) or another importable object.
+
+    With an attribute `confined = True` it is served by workers that can do nothing but import, compute and answer: no
+    process, no network, no file written, and none read but what Python can import.
+    """
 
     def prepare(self, truth: GroundTruth) -> None:
         """Loads what `score` needs, outside the time limit of an answer; cheap when done already."""

@@ -32,6 +32,9 @@ RIGHT = [
     ("10", r"\binom{5}{2}"), ("16", r"\sqrt{256}"), ("24", "4!"), (r"(-\infty,2]", r"x \le 2"),
     ("e^{x^2}", "$e^{x^2}$"),
     ("2,-3", "$-3$ and $2$"), (r"\$5.50", "5.5"), ("10:45 AM", "10:45 am"), ("A", "The correct answer is (A)."),
+    (r"\sqrt{5}", "√5"), (r"\sqrt{x+1}", "√(x+1)"), (r"\frac{\pi}{2}", "pi/2"), (r"2\pi", "2pi"),
+    (r"(-\infty,-1)\cup(1,\infty)", "x<-1 or x>1"), ("x<-1 or x>1", r"(-\infty,-1)\cup(1,\infty)"),
+    (r"(-\infty,-1]\cup[1,2)", r"x \le -1 \text{ or } 1<=x<2"),
 ]  # fmt: skip
 WRONG = [
     ("18", "19"), ("18", "2 or 18"), ("18", "18 or 2"), ("18", "x > 18"), ("3", r"\{3, 4\}"), ("3", "3, 4"), ("18", ""),
@@ -42,6 +45,8 @@ WRONG = [
     ("2,-3", "2"), (r"\pm 4", "4"), ("5", "5x"), ("1:2", "2:1"), ("B", "A man"), ("x^2+y^2", "x^2+2y^2"),
     ("Paris", "London"), ("1/3", "0.33"),
     ("0.123456789", "0.123456788"), ("10^{-7}", "2*10^{-7}"), ("109200000", "109200001"), ("5", "٥"), ("5", "nan"),
+    ("9", "not 9"), ("9", "It is not 9"), (r"\sqrt{5}", "not √5"), (r"\sqrt{5}", "√6"), (r"\frac{\pi}{2}", "2/pi"),
+    (r"(-\infty,-1)\cup(1,\infty)", "x<=-1 or x>1"), (r"(-\infty,-1)\cup(1,\infty)", "x<-1 or y>1"),
 ]  # fmt: skip
 
 
@@ -71,6 +76,7 @@ def test_math_accepts_other_forms_and_rejects_other_values(pool: ScoringPool) ->
         ({"relative": 0.01}, "1000", "1010", 1), ({"relative": 0.01}, "1000", "1011", 0), ({}, "1000", "1001", 0),
         ({"absolute": 0.0}, "0.5", "0.5000001", 0), ({}, "0.5", "0.5000001", 1), ({}, "18", "#### 18", 1),
         ({}, "18", r"The answer is 17. No: \boxed{18}", 1), ({}, "18", "9**9**9**9", 0), ({}, "18", None, 0),
+        ({}, "5", "not 5", 0), ({}, "5", "5, not 6", 1), ({}, "5", "not x = 5", 0), ({}, "5", "It isn't 6, x = 5", 1),
     ],
 )  # fmt: skip
 def test_numeric_tolerances(options: dict[str, float], right: str, answer: str | None, credit: float) -> None:
@@ -96,8 +102,8 @@ def test_graders_of_model_text_run_in_workers_only(kind: str, monkeypatch: pytes
 
 def test_versions_say_all_that_verdicts_depend_on() -> None:
     assert label(grader("exact")) == "exact 1"
-    assert label(grader("math")).startswith("math 1 (math-verify 0.")
-    assert label(grader("numeric", relative=0.01)) == "numeric 1 (absolute 1e-06, relative 0.01)"
+    assert label(grader("math")).startswith("math 2 (math-verify 0.")
+    assert label(grader("numeric", relative=0.01)) == "numeric 2 (absolute 1e-06, relative 0.01)"
     assert "512 MB" in label(grader("python", runs_model_code=True, memory_mb=512))
 
 

@@ -52,6 +52,7 @@ def test_percentages(text: str) -> None:
         "3:2", "2x", "2_3", "1.2.3",
         "--5", "x2", r"2\sqrt{3}", r"2\pi", "10²", "2√3", "x > 5", "5 < x", r"x \ge 5", "1e999999",
         "9" * (MAX_DIGITS + 1), "10^99999", "١٢٣", "0x10", "__import__('os')", "[" * 1_000_000, "\0", "\ud800",
+        "not 5", "It isn't 5", "x is not = 5",
         "(" * 5000 + "1" + ")" * 5000 + "^2",
     ],
 )  # fmt: skip
@@ -80,7 +81,9 @@ def test_bounds_are_tight() -> None:
     assert find_number(f"1e{MAX_EXPONENT + 1}") is None
 
 
-@pytest.mark.parametrize("piece", ["1,", "1", "1 ", "=", "1=", r"\frac", r"\text{", "**", "10^", "a", ". ", "½", "{,}"])
+@pytest.mark.parametrize(
+    "piece", ["1,", "1", "1 ", "=", "1=", r"\frac", r"\text{", "**", "10^", "a", ". ", "½", "{,}", "not ", "= not x"]
+)
 def test_any_text_is_read_at_once(piece: str) -> None:
     start = time.monotonic()
     find_number(piece * (1_000_000 // len(piece)))

@@ -1,12 +1,10 @@
 """Recipe sections of what judges answers: the graders, and the processes they run in."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from o1kit.config import Config, Count, NonNegative, Positive, Probability
+from o1kit.config import MIB, Config, Count, Mebibytes, NonNegative, Probability, Seconds, Unit
 from o1kit.functional.answers import AnswerRule
 from o1kit.kinds import Kinds
 
@@ -47,12 +45,12 @@ class PythonConfig(Config):
     """Selects this grader."""
     runs_model_code: Literal[True]
     """`true` says that you know what this does: it runs programs that a model wrote, on this machine."""
-    timeout_s: Annotated[float, Field(gt=0.0, le=60.0)] = 2.0
+    timeout_s: Annotated[Seconds, Field(le=60.0)] = 2.0
     """Seconds that a program may run, of processor time too; one that takes longer is wrong."""
-    memory_mb: Annotated[int, Field(ge=32, le=65536)] = 256
-    """Address space of a program."""
-    output_kb: Annotated[int, Field(ge=1, le=65536)] = 64
-    """A program that prints more is ended, and wrong."""
+    memory_mb: Annotated[int, Field(ge=32, le=65536), MIB] = 256
+    """Address space of a program, in MiB."""
+    output_kb: Annotated[int, Field(ge=1, le=65536), Unit("KiB")] = 64
+    """A program that prints more than so many KiB is ended, and wrong."""
     stdin_field: str | None = None
     """Key that holds what the program reads from its standard input; none: nothing."""
 
@@ -67,11 +65,11 @@ class GradingConfig(Config):
     r"""How the final answer is found in a chain: `stated` takes what follows the last "the answer is" or `####`;
     `final` that or the last `\boxed{}`, whichever comes later; `last_line`, `last_number`, `code` (the last block
     between three backticks) and `whole` are what their names say."""
-    num_workers: Annotated[int, Field(ge=1, le=64)] = 2
+    num_workers: Annotated[Count, Field(le=64)] = 2
     """Processes that judge."""
-    timeout_s: Positive = 5.0
+    timeout_s: Seconds = 5.0
     """Seconds for one answer, after which its process is killed and the outcome is a timeout."""
-    memory_mb: Annotated[Count, Field(ge=256)] = 2048
-    """Address space of each process."""
+    memory_mb: Annotated[Mebibytes, Field(ge=256)] = 2048
+    """Address space of each process, in MiB."""
     max_failures: Probability = 0.05
     """Largest share of answers that may end in an error or a timeout before the run fails; they count as wrong."""

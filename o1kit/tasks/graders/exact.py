@@ -23,6 +23,7 @@ class ExactGrader:
     """Compares normalised texts."""
 
     name, version = "exact", "1"
+    confined = True
 
     def __init__(self, config: ExactConfig) -> None:
         self.config = config

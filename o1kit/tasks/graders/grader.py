@@ -14,7 +14,11 @@ WORKER = "O1KIT_SCORING_WORKER"
 
 
 class Grader(Protocol):
-    """Judges answers. A value that can be pickled: workers build it anew from its class and options."""
+    """Judges answers. A value that can be pickled: workers build it anew from its class and options.
+
+    It may also have a method `alike(answer) -> Hashable`, cheap, safe for any text and the same for equal answers:
+    they then vote together where a search counts votes. Without it answers vote by their text.
+    """
 
     name: str
     """Name of its kind."""

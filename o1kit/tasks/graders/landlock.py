@@ -29,8 +29,10 @@ def hides_files() -> bool:
 
 
 @cache
-def libraries() -> int | None:
+def libraries(*more: str) -> int | None:
     """Descriptor of the rules, made once a process; None where the kernel has none.
+
+    `more` are further folders and files that may be read.
 
     Raises:
         OSError: the kernel refuses.
@@ -44,8 +46,8 @@ def libraries() -> int | None:
     prefixes = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix}
     for folder in sorted(prefixes | set(_FOLDERS)):
         _allow(rules, folder, _READ_FILE | _READ_FOLDER | _EXECUTE)
-    for file in _FILES:
-        _allow(rules, file, _READ_FILE)
+    for path in (*_FILES, *more):
+        _allow(rules, path, _READ_FILE | _READ_FOLDER if os.path.isdir(path) else _READ_FILE)
     return rules
 
 

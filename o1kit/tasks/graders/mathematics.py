@@ -7,7 +7,9 @@ What decides, in this order:
 3. the right answer is a number: the exact value of the number that is given (see `numbers`); a decimal may stand for a
    fraction whose expansion does not end if it agrees to one part in a million;
 4. math-verify (Kydlicek 2025), which parses LaTeX and compares by sympy: expressions, equations, intervals, sets,
-   matrices, percentages, units.
+   matrices, percentages, units. Roots, pi and alternatives typed without LaTeX are spelt as LaTeX before (see `plain`).
+
+What is denied (`not 5`) is right only as the same text.
 
 math-verify rounds to six decimals and reads the first of several numbers as it finds them; rule 3 keeps it from that.
 Texts that would only keep a computer algebra system busy (towers of powers, deep brackets, very long ones) go no
@@ -17,6 +19,7 @@ further than rule 3.
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable
 from fractions import Fraction
 from functools import cache, lru_cache
 from importlib import import_module
@@ -28,7 +31,8 @@ from o1kit.functional.answers import find_answer, last_boxed
 from o1kit.tasks.graders.config import MathConfig
 from o1kit.tasks.graders.exact import normalise
 from o1kit.tasks.graders.grader import only_in_workers
-from o1kit.tasks.graders.numbers import Value, find_number, first_statement, same_value, tidy, whole_number
+from o1kit.tasks.graders.numbers import Value, denied, find_number, first_statement, same_value, tidy, whole_number
+from o1kit.tasks.graders.plain import latex
 from o1kit.types import GroundTruth
 
 MAX_CHARS, MAX_DEPTH = 500, 8
@@ -47,6 +51,7 @@ _TOWER = re.compile(
 )
 _ENVIRONMENT = re.compile(r"\$|\\\(|\\\[")
 _TRAILING_WORDS = re.compile(r"(?:[\s,]+[a-z]{2,}(?![a-z(]))+[\s.]*$", re.IGNORECASE)
+_NAMED = re.compile(r"[a-zA-Z]\s*=(?!=)\s*")
 _OPEN, _CLOSE = "([{", ")]}"
 
 
@@ -54,10 +59,11 @@ class MathGrader:
     """Compares by the rules above, math-verify the last of them."""
 
     name = "math"
+    confined = True
 
     def __init__(self, config: MathConfig) -> None:
         self.config = config
-        self.version = f"1 ({_installed()})"
+        self.version = f"2 ({_installed()})"
 
     def check(self) -> None:
         """Raises EnvironmentFailure without math-verify."""
@@ -73,6 +79,10 @@ class MathGrader:
         only_in_workers(self.name)
         _right(truth.answer)
 
+    def alike(self, answer: str) -> Hashable:
+        """What rules 1 to 3 go by, without math-verify: a letter, a number's value, or the text once normalised."""
+        return _plainly(answer)
+
     def score(self, truth: GroundTruth, answer: str | None) -> float:
         """1 when the answer is the right one by the rules above, else 0."""
         only_in_workers(self.name)
@@ -86,9 +96,10 @@ class MathGrader:
             return float(_letter_of(find_answer(answer, "final") or answer) == letter)
         if number is not None and (given := find_number(text)) is not None:
             return float(same_value(given, number, _tolerance(given, number)))
-        if _costly(text):
+        if _costly(text) or denied(text):
             return 0.0
-        return float(any(_verify(_parsed(f"${_inner(gold)}$"), _parse(form)) for form in _forms(text, boxed)))
+        right = _parsed(f"${latex(_inner(gold))}$")
+        return float(any(_verify(right, _parse(form)) for form in _forms(text, boxed)))
 
 
 def _given(answer: str) -> tuple[str, bool]:
@@ -107,6 +118,18 @@ def _right(answer: str) -> tuple[str, str | None, Value | None]:
     text = find_answer(answer, "final") or answer.strip()
     letter = _LETTER.fullmatch(_inner(tidy(text)))
     return text, letter.group(1) if letter else None, whole_number(text)
+
+
+@lru_cache(maxsize=4096)
+def _plainly(answer: str) -> Hashable:
+    text = _inner(_given(answer)[0])
+    if named := _NAMED.match(text):
+        text = text[named.end() :]
+    plain = _inner(tidy(text))
+    if letter := _LETTER.fullmatch(plain.upper()):
+        return letter.group(1)
+    number = whole_number(text)
+    return normalise(plain) if number is None else (number.number, number.percent)
 
 
 def _same_text(left: str, right: str) -> bool:
@@ -150,7 +173,7 @@ def _forms(text: str, boxed: bool) -> list[str]:
     """LaTeX to be parsed, until one is right: as it stands, and without the words that trail it."""
     if not boxed and _ENVIRONMENT.search(text):
         return [text]
-    inner = _inner(text)
+    inner = latex(_inner(text))
     bare = _TRAILING_WORDS.sub("", inner)
     return [f"${form}$" for form in dict.fromkeys((inner, bare)) if form]
 

@@ -27,6 +27,9 @@ _FUNCTION = re.compile(
     r"\\[a-zA-Z]|(?:\b(?:sqrt|roots?(?:\s+of)?|log|ln|lg|sin|cos|tan|exp|abs|floor|ceil|max|min|gcd|lcm|mod)\s*\(?\s*"
     r"|[a-zA-Z]\(\s*|(?:[√∛|⌊⌈]|\\\{|_\s*\{?)\s*)$"
 )
+_NOT = r"(?:\b(?:not|never|neither|nor|cannot)\b|n['’]t\b)"
+_DENIED = re.compile(_NOT, re.IGNORECASE)
+_DENIED_TERM = re.compile(_NOT + r"(?:\s+equals?(?:\s+to)?)?(?:\s+\S{1,20})?\s*$", re.IGNORECASE)
 _UNIT = re.compile(r"[.\s]*|-?[a-zA-Z°µ]{1,20}(?:[\s./-]+[a-zA-Z°µ]{1,20}){0,5}(?:\s*\^\s*\{?[23]\}?|[²³])?[.\s]*")
 _DIGIT = re.compile("[0-9½⅓⅔¼¾⅕⅛]")
 _VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅛": "1/8"}
@@ -66,12 +69,13 @@ def find_number(text: str) -> Value | None:
 
     Only one number is read, so a list of guesses gains nothing. Units and words after it are left aside.
     None where the first thing that begins like a number is a part of an expression (or of a function), an inequality,
-    a list, a date, a time or a range.
+    a list, a date, a time or a range, and where a word before it denies it (`not 5`).
     """
-    for part in reversed(tidy(first_statement(text)).split("=")):
+    parts = tidy(first_statement(text)).split("=")
+    for i, part in reversed(list(enumerate(parts))):
         found = _first(part)
         if found is not None:
-            return found
+            return None if i and _DENIED_TERM.search(parts[i - 1]) else found
     return None
 
 
@@ -80,6 +84,11 @@ def whole_number(text: str) -> Value | None:
     plain = tidy(text[:MAX_CHARS]).strip()
     found = _first(plain) if _NUMBER.match(plain) else None
     return found if found is not None and _UNIT.fullmatch(found.words) else None
+
+
+def denied(text: str) -> bool:
+    """True for a text that begins by denying what follows."""
+    return _DENIED.match(text.strip()) is not None
 
 
 def first_statement(text: str) -> str:
@@ -113,7 +122,10 @@ def same_value(left: Value, right: Value, tolerance: Fraction) -> bool:
 
 def _first(text: str) -> Value | None:
     match = _NUMBER.search(text)
-    if match is None or _RELATION.search(text) or _FUNCTION.search(text[: match.start()]):
+    if match is None or _RELATION.search(text):
+        return None
+    before = text[: match.start()]
+    if _FUNCTION.search(before) or _DENIED.search(before):
         return None
     number = _value(match)
     if number is None:

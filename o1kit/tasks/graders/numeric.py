@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from fractions import Fraction
+from functools import lru_cache
 
 from o1kit.functional.answers import find_answer
 from o1kit.tasks.graders.config import NumericConfig
@@ -14,10 +16,11 @@ class NumericGrader:
     """Compares exact fractions; see `numbers` for what is a number."""
 
     name = "numeric"
+    confined = True
 
     def __init__(self, config: NumericConfig) -> None:
         self.config = config
-        self.version = f"1 (absolute {config.absolute:g}, relative {config.relative:g})"
+        self.version = f"2 (absolute {config.absolute:g}, relative {config.relative:g})"
 
     def check(self) -> None:
         """It works everywhere."""
@@ -28,6 +31,10 @@ class NumericGrader:
 
     def prepare(self, truth: GroundTruth) -> None:
         """Nothing to load."""
+
+    def alike(self, answer: str) -> Hashable:
+        """The value of a number, by which it votes; tolerances aside, and a percent sign is kept."""
+        return number_of(answer)
 
     def score(self, truth: GroundTruth, answer: str | None) -> float:
         """1 when |answer - truth| <= max(absolute, relative * |truth|), else 0.
@@ -43,6 +50,13 @@ class NumericGrader:
             return 0.0
         relative = Fraction(self.config.relative) * abs(right.number)
         return float(same_value(given, right, max(Fraction(self.config.absolute), relative)))
+
+
+@lru_cache(maxsize=4096)
+def number_of(answer: str) -> Hashable:
+    """The value of an answer and whether it is in percent; the text of one that is no number."""
+    found = _number(answer)
+    return answer if found is None else (found.number, found.percent)
 
 
 def _number(answer: str) -> Value | None:

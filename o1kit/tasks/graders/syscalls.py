@@ -75,6 +75,8 @@ def _denied(column: int) -> tuple[int, ...]:
     return tuple(int(number) for number in numbers if number)
 
 
+_EXECUTE = {"x86_64": (59, 322), "aarch64": (221, 281)}
+"""execve and execveat."""
 _X86_64 = Calls(audit=0xC000003E, openat=257, open=2, prlimit64=302, ioctl=16, fcntl=72, denied=_denied(1))
 _AARCH64 = Calls(audit=0xC00000B7, openat=56, open=None, prlimit64=261, ioctl=29, fcntl=25, denied=_denied(2))
 KNOWN = {"x86_64": _X86_64, "aarch64": _AARCH64}
@@ -129,16 +131,20 @@ def bpf(calls: Calls) -> bytes:
     return b"".join(struct.pack("=HBBI", *line) for line in code)
 
 
-def confine(signal: int, files: int | None = None) -> None:
+def confine(signal: int | None, files: int | None = None) -> None:
     """Confines this process for good; it gets `signal` when its parent ends. For a fork that is about to exec.
 
-    `files` is the descriptor of Landlock's rules, if there are any.
+    `files` is the descriptor of Landlock's rules, if there are any. Without a signal the process stays the program that
+    it is: it cannot become another one either.
 
     Raises:
         OSError: the kernel refuses.
     """
     calls = KNOWN[platform.machine()]
-    _prctl(_DEATH_SIGNAL, signal)
+    if signal is None:
+        calls = calls._replace(denied=calls.denied + _EXECUTE[platform.machine()])
+    else:
+        _prctl(_DEATH_SIGNAL, signal)
     for capability in range(_LAST_CAPABILITY + 1):  # root would get them back by exec, and with them its powers
         assert _libc is not None
         _libc.prctl(_DROP_CAPABILITY, capability, 0, 0, 0)
