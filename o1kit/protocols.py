@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from o1kit.decoding import Decoding as Decoding
 from o1kit.ledger import Ledger
 from o1kit.types import Account, Action, Completion, GroundTruth, Problem, Score, SearchResult, State
 
@@ -37,27 +38,6 @@ class Teacher(Protocol):
     ) -> list[str]:
         """The chain for one problem, with the given mistakes built in."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Decoding:
-    """How tokens are drawn: `greedy`, or from the distribution tempered, then truncated (see `functional.sampling`)."""
-
-    temperature: float = 1.0
-    top_k: int = 0
-    """Only so many of the likeliest tokens; 0: all."""
-    top_p: float = 1.0
-    """Only the fewest tokens whose mass reaches this; 1: all."""
-    min_p: float = 0.0
-    """Only tokens with at least this share of the likeliest token's probability; 0: all."""
-    greedy: bool = False
-    alternatives: int = 0
-    """How many of the likeliest tokens are reported at each position, with their untempered log-probabilities."""
-
-    @property
-    def truncates(self) -> bool:
-        """True when some tokens can not be drawn."""
-        return self.top_k > 0 or self.top_p < 1 or self.min_p > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +185,8 @@ class StageInputs:
     """Seed of this stage."""
     fingerprint: str = ""
     """Hash of all in the recipe that the stage is computed from; empty where no plan was made."""
+    made_from: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """For each stage of the recipe the earlier ones it refers to; empty where no plan was made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Finish = Literal["step", "answer", "length", "context"]
 """Why a completion ended: a step delimiter, the end-of-text token, its own token limit, or the model's context."""
 Phase = Literal["select", "expand", "simulate", "score"]
 """What a search spends tokens on: choosing a node, making its children, going on to the end, judging."""
+READING: ContextVar[Any] = ContextVar("reading", default=None)
+"""The `ledger.Reading` that the tokens of judgements belong to which are asked for now; None for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,8 @@ class Problem:
     id: str
     task: str
     prompt: str
+    alike: Callable[[str], Hashable] | None = field(default=None, compare=False, repr=False)
+    """What equal answers to it have in common, by which they vote together; None: their text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,11 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens an engine computed: newly encoded prompt, read from a cached prefix, generated, and scored."""
+    """Tokens an engine computed: newly encoded prompt, read from a cached prefix, generated, and scored.
+
+    Of a search, `scored` are those that reward models read for it. Stages measure them (`ledger.reading`); what a
+    search itself says of them is an estimate.
+    """
 
     prompt: int = 0
     cached: int = 0
@@ -137,6 +146,8 @@ class Account:
 
     problem: str = ""
     phase: Phase = "simulate"
+    reading: Any = field(default_factory=READING.get, compare=False, repr=False)
+    """What a judgement's tokens are added up in besides: that of where the account was made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,10 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from o1kit.decoding import Decoding
+from o1kit.errors import DataError
 from o1kit.functional.answers import AnswerRule, find_answer
-from o1kit.protocols import Decoding, Engine, Sampling, Span
+from o1kit.protocols import Engine, Sampling, Span
 from o1kit.types import Account, Action, Completion, Phase, Problem, State
 
 DELIMITER = "\n"
@@ -52,6 +54,22 @@ class PromptTemplate:
         size = len(self.tokenizer)
         texts = self.tokenizer.batch_decode([[i] for i in range(size)])
         return frozenset(i for i, text in enumerate(texts) if text.endswith(DELIMITER)) - {self.eos_id}
+
+    def check_steps(self) -> None:
+        """Makes sure that this tokenizer can write and read what ends a step.
+
+        Raises:
+            DataError: it cannot: every chain would be one step, and searches and labels would not say so.
+        """
+        kept = DELIMITER in self.decode(self.encode(f"a{DELIMITER}b"))
+        last = self.encode(f"a{DELIMITER}")[-1:]
+        if kept and (self.decode(last).endswith(DELIMITER) or self.step_ids):  # the latter asks about every token
+            return
+        raise DataError(
+            "the model's tokenizer has no line end: it cannot encode one and give it back, or has no token that ends "
+            "with one. A step of a chain ends with a line end, so every chain would be a single step. "
+            "Use a model whose tokenizer has a token for line ends."
+        )
 
     def answer(self, text: str) -> str | None:
         """The final answer of a chain by the recipe's rule, or None."""

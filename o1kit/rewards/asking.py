@@ -6,11 +6,12 @@ from array import array
 from dataclasses import replace
 from hashlib import blake2b
 
+from o1kit.decoding import Decoding
 from o1kit.engines.policy import LanguagePolicy
 from o1kit.errors import DataError, RewardFailure
 from o1kit.functional.keys import derive
 from o1kit.functional.preference import label_share
-from o1kit.protocols import Decoding, Span
+from o1kit.protocols import Span
 from o1kit.types import Action, Problem, State
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from o1kit import registry
+from o1kit.decoding import Decoding
 from o1kit.engines.policy import LanguagePolicy, PromptTemplate
-from o1kit.errors import DataError
+from o1kit.errors import DataError, EnvironmentFailure
 from o1kit.functional.keys import derive
 from o1kit.models.reading import Reading, reading_ids
-from o1kit.protocols import Decoding, Engine
+from o1kit.protocols import Engine
 from o1kit.rewards.asking import Asker
 from o1kit.rewards.chains import Chains, same_tokens
 from o1kit.rewards.confidence import ConfidenceReward
@@ -67,6 +68,8 @@ class RewardContext:
     """What the noise of all judges is derived from."""
     verifier: Callable[[], Verifier]
     """What knows the right answers of the recipe's problems."""
+    served: Callable[[AskedSection], LanguagePolicy] | None = None
+    """The language model on a section's own servers, with a ledger of its own that charges to `score`."""
 
 
 def build_reward(config: str | Part | MixtureConfig, context: RewardContext) -> Any:
@@ -98,7 +101,13 @@ def value_head(config: ValueHeadConfig, context: RewardContext) -> ValueHeadRewa
 
 def asker(config: AskedSection, context: RewardContext) -> Asker:
     """The language model that a section asks."""
-    return Asker(context.asked(config.model), derive(context.seed, ASKING))
+    if config.engine is None:
+        policy = context.asked(config.model)
+    elif context.served is None:
+        raise EnvironmentFailure("a judge's own `engine` cannot be used here. Leave it out.")
+    else:
+        policy = context.served(config)
+    return Asker(policy, derive(context.seed, ASKING))
 
 
 def self_score(config: SelfScoreRewardConfig, context: RewardContext) -> SelfScoreReward:
@@ -160,21 +169,26 @@ def named_parts(config: Part | MixtureConfig) -> dict[str, Part]:
 
 def decodings(config: str | Part | MixtureConfig | None) -> list[Decoding]:
     """How a judge has its policy sample, by which a server can be asked beforehand whether it can."""
-    found: list[Decoding] = []
-    for part in parts(config) if config is not None and not isinstance(config, str) else []:
-        match part:
-            case SelfScoreRewardConfig(model=None) | PairwiseRewardConfig():
-                found.append(Decoding(part.temperature))
-            case JudgeRewardConfig(model=None, reply=NumberReplyConfig(temperature=temperature)):
-                found.append(Decoding(temperature))
-            case JudgeRewardConfig(model=None, reply=LabelReplyConfig(alternatives=alternatives)):
-                found.append(Decoding(greedy=True, alternatives=alternatives))
-            case ConstitutionConfig(model=None):
-                found.append(Decoding(greedy=True, alternatives=part.alternatives))
-                found += [Decoding()] if part.critique_tokens else []
-            case ConfidenceConfig():
-                found.append(Decoding(greedy=True, alternatives=part.top))
-    return found
+    listed = parts(config) if config is not None and not isinstance(config, str) else []
+    of_policy = [p for p in listed if not isinstance(p, AskedSection) or (p.model, p.engine) == (None, None)]
+    return [decoding for part in of_policy for decoding in sampled_by(part)]
+
+
+def sampled_by(part: Part) -> list[Decoding]:
+    """How a reward has the model sample that it asks, whichever that is, or its policy."""
+    match part:
+        case SelfScoreRewardConfig() | PairwiseRewardConfig():
+            return [Decoding(part.temperature)]
+        case JudgeRewardConfig(reply=NumberReplyConfig(temperature=temperature)):
+            return [Decoding(temperature)]
+        case JudgeRewardConfig(reply=LabelReplyConfig(alternatives=alternatives)):
+            return [Decoding(greedy=True, alternatives=alternatives)]
+        case ConstitutionConfig():
+            asked = Decoding(greedy=True, alternatives=part.alternatives)
+            return [asked, Decoding()] if part.critique_tokens else [asked]
+        case ConfidenceConfig():
+            return [Decoding(greedy=True, alternatives=part.top)]
+    return []
 
 
 def alternatives_of(config: str | Part | MixtureConfig | None) -> int:

@@ -1,15 +1,14 @@
 """Recipe sections of everything that judges chains: a stage's `judge`, and what PPO pays its policy for."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from o1kit.config import Config, Count, Positive, StageName
+from o1kit.config import COUNT, NUMBER, TOKENS, Config, Count, Late, Positive, StageName, Tokens
 from o1kit.functional.prompts import with_places
 from o1kit.kinds import Kinds
+from o1kit.models.config import JudgeServersConfig
 from o1kit.reference import Reference
 from o1kit.rewards.prompts import CRITIQUE, PRINCIPLE, RUBRIC
 from o1kit.search.section import TOP_TOKENS
@@ -43,9 +42,17 @@ class AskedSection(RewardSection):
 
     model: StageName | None = None
     """Stage whose model is asked, or `model` for the recipe's own; null: the policy itself."""
+    engine: Annotated[JudgeServersConfig | None, Late()] = None
+    """Servers that hold the asked model; null: it is in this process, and the policy itself is where it samples."""
     level: Level = "outcome"
     """`outcome`: each chain is judged once, as far as it has come; `step`: a chain's every beginning is, at the cost of
     a judgement a step."""
+
+    @model_validator(mode="after")
+    def _one_tokenizer(self) -> Self:
+        if self.model is not None and self.engine is not None and self.engine.tokenizer is not None:
+            raise ValueError("`model` and `engine.tokenizer` both say which tokenizer the servers have: remove one")
+        return self
 
 
 class VerifierConfig(RewardSection):
@@ -103,7 +110,7 @@ class ConfidenceConfig(RewardSection):
 
     kind: Literal["confidence"]
     """Selects this reward."""
-    top: Annotated[int, Field(ge=2, le=100)] = TOP_TOKENS
+    top: Annotated[int, Field(ge=2, le=100), TOKENS] = TOP_TOKENS
     """Likeliest tokens that a token's probability is compared with."""
 
 
@@ -134,11 +141,11 @@ class LabelReplyConfig(Config):
     """What speaks for the chain."""
     bad: Words = "No"
     """What speaks against it."""
-    alternatives: Count = 20
+    alternatives: Tokens = 20
     """Among how many of the likeliest next tokens they are looked for; no more than a server reports."""
 
     @model_validator(mode="after")
-    def _two_words(self) -> LabelReplyConfig:
+    def _two_words(self) -> Self:
         if self.good[:1].casefold() == self.bad[:1].casefold():
             raise ValueError("`good` and `bad` begin alike: a token could be the beginning of both. Use other words")
         return self
@@ -149,21 +156,21 @@ class NumberReplyConfig(Config):
 
     kind: Literal["number"]
     """Selects this way of reading."""
-    low: Annotated[float, Field(ge=-999, le=999)] = 0.0
+    low: Annotated[float, Field(ge=-999, le=999), NUMBER] = 0.0
     """The number that is worth 0."""
-    high: Annotated[float, Field(ge=-999, le=999)] = 10.0
+    high: Annotated[float, Field(ge=-999, le=999), NUMBER] = 10.0
     """The number that is worth 1."""
     samples: Count = 1
     """Replies sampled for each chain; it is worth their mean."""
     temperature: Positive = 1.0
     """Divides the logits."""
-    max_tokens: Count = 512
+    max_tokens: Tokens = 512
     """Longest reply, in tokens."""
-    retries: Annotated[int, Field(ge=0, le=20)] = 2
+    retries: Annotated[int, Field(ge=0, le=20), COUNT] = 2
     """Further replies sampled where one holds no number of the scale; after that the judgement has failed."""
 
     @model_validator(mode="after")
-    def _a_scale(self) -> NumberReplyConfig:
+    def _a_scale(self) -> Self:
         if self.low >= self.high:
             raise ValueError("`low` must be less than `high`: it is the number that is worth 0")
         return self
@@ -193,9 +200,9 @@ class ConstitutionConfig(AskedSection):
     """Asks whether a principle is kept, Yes or No, with {problem}, {chain}, {principle} and {critique}."""
     critique_prompt: Annotated[str, AfterValidator(with_places("problem", "chain", "principle"))] = CRITIQUE
     """Asks for the critique, with {problem}, {chain} and {principle}."""
-    critique_tokens: Annotated[int, Field(ge=0)] = 0
+    critique_tokens: Annotated[int, Field(ge=0), TOKENS] = 0
     """Longest critique, in tokens, that the model writes on each principle before it is asked; 0: it writes none."""
-    alternatives: Count = 20
+    alternatives: Tokens = 20
     """Among how many of the likeliest next tokens Yes and No are looked for; no more than a server reports."""
     pays: Literal["reward", "penalty"] = "reward"
     """What PPO pays at the end of a chain: the share of the principles kept, or minus the share of those broken."""
@@ -208,7 +215,7 @@ class ConstitutionConfig(AskedSection):
         return principles
 
     @model_validator(mode="after")
-    def _critique_is_written(self) -> ConstitutionConfig:
+    def _critique_is_written(self) -> Self:
         if self.critique_tokens == 0 and self.critique_prompt != CRITIQUE:
             raise ValueError("`critique_prompt` is never used while `critique_tokens` is 0: set that too")
         return self

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from o1kit.decoding import Decoding
 from o1kit.functional.keys import derive
 from o1kit.functional.prompts import fill
-from o1kit.protocols import Decoding
 from o1kit.rewards.asking import Asker, chain_key
 from o1kit.rewards.base import ChainReward
 from o1kit.rewards.config import ConstitutionConfig

@@ -6,18 +6,19 @@ import asyncio
 from abc import abstractmethod
 from dataclasses import replace
 
+from o1kit.decoding import Decoding
 from o1kit.engines.policy import LanguagePolicy, PromptTemplate
 from o1kit.functional.keys import derive
 from o1kit.functional.pairwise_prompt import comparison_prompt
 from o1kit.functional.preference import sigmoid, symmetrised
-from o1kit.protocols import Decoding, Engine, Policy
+from o1kit.protocols import Engine, Policy
 from o1kit.rewards.asking import problem_key
 from o1kit.rewards.base import ChainReward
 from o1kit.rewards.chains import Chains, read_at
 from o1kit.rewards.config import PairwiseRewardConfig
 from o1kit.search.journal import Journal
 from o1kit.search.journaled import JournaledPolicy
-from o1kit.types import State
+from o1kit.types import READING, State
 
 
 class PairwiseReward(ChainReward):
@@ -115,6 +116,7 @@ class AskedPairs(PairwiseReward):
         return await asyncio.shield(self._anchors[name])  # others wait for it too, so it outlives who began it
 
     async def _sample(self, state: State) -> list[State]:
+        READING.set(None)  # in a task of its own: drawing anchors is no part of the judgement that comes first
         config, key = self.config, derive(problem_key(self.seed, state.problem), 1)
         root = self.policy.start(state.problem)
         return await self.policy.complete(root, config.anchors, key=key, decoding=Decoding(config.temperature))

@@ -20,8 +20,10 @@ from o1kit.tasks.graders.grader import WORKER
 
 STARTUP_S = 60.0
 """Longest wait for a worker to start, or to import what a scorer needs, on a machine that is very busy."""
-_BOOT = "import sys; from o1kit.rewards.worker import serve; serve(int(sys.argv[1]), int(sys.argv[2]))"
+_BOOT = "import sys; from o1kit.rewards.worker import serve; serve(*map(int, sys.argv[1:]))"
 _THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_KEPT = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH", "PYTHONHOME", "TMPDIR", "TZ")
+"""What a confined worker is told of the environment: how Python starts and reads texts."""
 
 
 class Ended(NamedTuple):
@@ -39,15 +41,18 @@ TIMEOUT = Ended("timeout", "the scorer did not return in time")
 class WorkerProcess:
     """A fresh interpreter. Unlike a fork or `multiprocessing`'s spawn it gets no locks, no torch and no main module."""
 
-    def __init__(self, memory_mb: int) -> None:
+    def __init__(self, memory_mb: int, confined: bool = False) -> None:
+        self.confined = confined
+        """Whether it can do nothing but judge, where the platform has what that needs."""
+        kept = {name: os.environ[name] for name in _KEPT if name in os.environ} if confined else os.environ
         ours, theirs = socket.socketpair()
         path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _BOOT, str(theirs.fileno()), str(memory_mb)],
+                [sys.executable, "-P", "-c", _BOOT, str(theirs.fileno()), str(memory_mb), str(int(confined))],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
-                env={**os.environ, **_THREADS, "PYTHONPATH": path, WORKER: "1"},
+                env={**kept, **_THREADS, "PYTHONPATH": path, WORKER: "1"},
                 start_new_session=True,  # Ctrl-C is the run's affair; and a kill takes the worker's children along
             )
         self._connection: Any = Connection(ours.detach())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+from o1kit.decoding import Decoding
 from o1kit.errors import RewardFailure
 from o1kit.functional.keys import derive
 from o1kit.functional.marks import as_share, read_mark
 from o1kit.functional.prompts import fill
 from o1kit.functional.refine import mctsr_q, suppressed
-from o1kit.protocols import Decoding
 from o1kit.rewards.asking import Asker, chain_key
 from o1kit.rewards.base import ChainReward
 from o1kit.rewards.config import SelfScoreRewardConfig

@@ -14,7 +14,7 @@ from o1kit.tasks.suite import Suite
 from o1kit.types import GroundTruth, Score, State
 
 MIN_JUDGED = 20
-"""Answers judged before their share of failures counts."""
+"""Answers judged before their share of failures counts; at the end it counts in any case."""
 
 _Waiting = list[tuple[Job, asyncio.Future[Score]]]
 
@@ -37,9 +37,16 @@ class Verifier:
         self.max_failures = suite.grading.max_failures if max_failures is None else max_failures
         self.counts: Counter[Outcome] = Counter()
         self._told: Counter[Outcome] = Counter()
+        self._reason = [""]
         self._answer_of = answer_of
         self._waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, _Waiting] = WeakKeyDictionary()
         self._flushes: set[asyncio.Task[None]] = set()
+
+    def reading(self, answer_of: Callable[[State], str | None]) -> Verifier:
+        """The same with another way to find answers: what it judges counts here too."""
+        other = Verifier(self.suite, self.pool, answer_of, self.max_failures)
+        other.counts, other._reason = self.counts, self._reason
+        return other
 
     async def score(self, state: State) -> Score:
         """The verdict on the chain's final answer. Calls made in one turn of the event loop are judged together.
@@ -64,6 +71,22 @@ class Verifier:
             DataError: too large a share of all answers so far ended in an error or a timeout.
         """
         return self._scores(self.pool.judge([self._job(truth, answer) for truth, answer in pairs]))
+
+    def check(self, *, end: bool = False) -> None:
+        """Looks at the share of failures, early on only at the `end` of the stage.
+
+        Raises:
+            DataError: it is too large.
+        """
+        failed = self.counts["error"] + self.counts["timeout"]
+        judged = self.counts.total() - self.counts["no_answer"]
+        if failed > self.max_failures * judged and (end or judged >= MIN_JUDGED):
+            raise DataError(
+                f"the verifier could not judge {failed} of {judged} answers ({self.counts['error']} errors, "
+                f"{self.counts['timeout']} timeouts), more than {self.max_failures:.0%}. The last one: "
+                f"{self._reason[0]}. Raise grading.timeout_s, grading.memory_mb or grading.max_failures, or repair the "
+                "task's scorer."
+            )
 
     def take(self) -> dict[str, float]:
         """How many answers had each outcome since the last call, for logs; outcomes that never came are 0."""
@@ -93,15 +116,9 @@ class Verifier:
 
     def _scores(self, verdicts: Sequence[Verdict]) -> list[Score]:
         self.counts.update(verdict.outcome for verdict in verdicts)
-        failed = self.counts["error"] + self.counts["timeout"]
-        judged = self.counts.total() - self.counts["no_answer"]
-        if judged >= MIN_JUDGED and failed > self.max_failures * judged:
-            last = next((v.detail for v in reversed(verdicts) if v.outcome in ("error", "timeout")), "")
-            raise DataError(
-                f"the verifier could not judge {failed} of {judged} answers ({self.counts['error']} errors, "
-                f"{self.counts['timeout']} timeouts), more than {self.max_failures:.0%}. The last one: {last}. "
-                "Raise grading.timeout_s, grading.memory_mb or grading.max_failures, or repair the task's scorer."
-            )
+        failures = [v.detail for v in verdicts if v.outcome in ("error", "timeout")]
+        self._reason[:] = failures[-1:] or self._reason
+        self.check()
         return [Score(float(v.outcome == "right"), "verifier", oracle=True, outcome=v.outcome) for v in verdicts]
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,30 @@ class Samples(NamedTuple):
     figures: Mapping[str, float | str]
     about: str
     """What is shown, in words."""
+
+
+def as_data(samples: Samples, decode: Callable[[Sequence[int]], str]) -> dict[str, Any]:
+    """Samples for programs: each sequence as pieces of text, trained or not, with the label that is read after one."""
+    rows = [
+        {
+            "title": row.title,
+            "tokens": len(row.token_ids),
+            "trained_tokens": sum(row.trained),
+            "prompt_tokens": row.prompt_length,
+            "notes": list(row.notes),
+            "pieces": [
+                {
+                    "text": decode(piece.token_ids),
+                    "token_ids": list(piece.token_ids),
+                    "trained": piece.trained,
+                    "label": piece.mark or None,
+                }
+                for piece in pieces(row)
+            ],
+        }
+        for row in samples.shown
+    ]
+    return {"about": samples.about, "samples": rows, "figures": dict(samples.figures)}
 
 
 class Totals:

@@ -1,7 +1,5 @@
 """Recipe sections of the searches."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from o1kit.config import Count

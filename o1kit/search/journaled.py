@@ -6,13 +6,14 @@ They stand between a search and what it asks; the search does not notice.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 from typing import Any, TypeVar
 
+from o1kit.decoding import Decoding
 from o1kit.errors import RewardFailure
-from o1kit.ledger import Ledger
-from o1kit.protocols import Decoding, Policy, RankingReward, Span, StepReward
+from o1kit.ledger import Ledger, Reading, add_reading, reading
+from o1kit.protocols import Policy, RankingReward, Span, StepReward
 from o1kit.search.journal import Asked, Journal
 from o1kit.search.replies import actions_from, pack, plain_actions, unpack
 from o1kit.types import Account, Action, Phase, Problem, Score, State, Usage
@@ -150,12 +151,8 @@ class JournaledReward:
         row = self._recorded(question)
         if row is not None:
             return self._read(row, lambda reply: Score(unpack(reply[0])[0], *reply[1:]))
-        try:
-            score = await self.reward.score(state)
-        except RewardFailure as error:
-            self._fail(question, error)
-            raise
-        self._put(question, reply=[pack([score.value]), score.source, score.oracle, score.outcome])
+        score, own = await self._ask(question, self.reward.score(state))
+        self._put(question, own, reply=[pack([score.value]), score.source, score.oracle, score.outcome])
         return score
 
     async def step_scores(self, state: State) -> tuple[float, ...]:
@@ -164,19 +161,22 @@ class JournaledReward:
         row = self._recorded(question)
         if row is not None:
             return self._read(row, unpack)
-        try:
-            scores = await self.reward.step_scores(state)
-        except RewardFailure as error:
-            self._fail(question, error)
-            raise
-        self._put(question, reply=pack(scores))
+        scores, own = await self._ask(question, self.reward.step_scores(state))
+        self._put(question, own, reply=pack(scores))
         return scores
 
-    def _put(self, question: Asked, **fields: Any) -> None:
-        self.journal.put(question, **fields, used=self._meter.read(Account(question.problem, "score")))
+    async def _ask(self, question: Asked, judging: Awaitable[T]) -> tuple[T, Reading]:
+        """A judgement and what was read for it; that it failed is recorded."""
+        with reading() as own:
+            try:
+                return await judging, own
+            except RewardFailure as error:
+                self._put(question, own, failed=str(error), outcome=error.outcome)
+                raise
 
-    def _fail(self, question: Asked, error: RewardFailure) -> None:
-        self._put(question, failed=str(error), outcome=error.outcome)
+    def _put(self, question: Asked, own: Reading, **fields: Any) -> None:
+        used = self._meter.read(Account(question.problem, "score"))
+        self.journal.put(question, **fields, used=used, read=own.tokens)
 
     def _recorded(self, question: Asked) -> Any:
         """What is recorded of a judgement, its tokens charged.
@@ -187,7 +187,9 @@ class JournaledReward:
         row = self.journal.take(question)
         if row is None:
             return None
-        self._read(row, lambda _: self._meter.charge(Account(question.problem, "score"), row["used"]), "used")
+        account = Account(question.problem, "score", reading=None)
+        self._read(row, lambda _: self._meter.charge(account, row["used"]), "used")
+        add_reading(Reading(row.get("read", 0)))
         if "failed" in row:
             raise RewardFailure(str(row["failed"]), row.get("outcome", "error"))
         return row
@@ -213,12 +215,8 @@ class JournaledRanking(JournaledReward):
         row = self._recorded(question)
         if row is not None:
             return self._read(row, lambda reply: None if reply is None else unpack(reply)[0])
-        try:
-            found = await self.reward.prefer(first, second)
-        except RewardFailure as error:
-            self._fail(question, error)
-            raise
-        self._put(question, reply=None if found is None else pack([found]))
+        found, own = await self._ask(question, self.reward.prefer(first, second))
+        self._put(question, own, reply=None if found is None else pack([found]))
         return found
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from o1kit.decoding import Decoding
 from o1kit.functional.diversity import self_bleu
-from o1kit.protocols import Decoding, Policy, StepReward
+from o1kit.protocols import Policy, StepReward
+from o1kit.search.answers import voices
 from o1kit.search.config import GreedyConfig, SampleConfig
 from o1kit.types import SearchResult, State, Trajectory, Usage
 
@@ -49,7 +51,7 @@ def spread(found: Sequence[Trajectory], most: int) -> dict[str, float]:
     """
     if most < 2:
         return {}
-    answers = {t.answer for t in found} - {None}
+    answers = {*voices(found)} - {None}
     stats = {"samples": float(len(found)), "distinct_answers": float(len(answers))}
     if len(found) > 1:
         stats["self_bleu"] = self_bleu([t.state.token_ids[len(t.state.prompt_ids) :] for t in found])

@@ -1,7 +1,5 @@
 """What the recipe sections of all searches have in common."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Collection, Iterable
@@ -10,10 +8,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from o1kit.config import Config, Count, Positive, Probability
-from o1kit.protocols import Decoding
+from o1kit.config import SHARE, TOKENS, Config, Positive, Probability, Tokens
+from o1kit.decoding import Decoding
 
-Share = Annotated[float, Field(gt=0.0, le=1.0)]
+Share = Annotated[float, Field(gt=0.0, le=1.0), SHARE]
 Aggregate = Literal["min", "prod", "last", "mean", "geometric_mean", "max"]
 TOP_TOKENS = 5
 """Likeliest tokens in Marco-o1's confidence."""
@@ -134,7 +132,7 @@ class DecodingConfig(SearchSection):
 
     temperature: Positive = 1.0
     """Divides the logits."""
-    top_k: int = Field(default=0, ge=0)
+    top_k: Annotated[int, TOKENS] = Field(default=0, ge=0)
     """Draws only from so many of the likeliest tokens; 0: from all."""
     top_p: Share = 1.0
     """Draws only from the fewest tokens whose probabilities reach this sum; 1: from all."""
@@ -159,7 +157,7 @@ class DecodingConfig(SearchSection):
 class BudgetConfig(DecodingConfig):
     """A search that may be given a budget in tokens."""
 
-    token_budget: Count | None = None
+    token_budget: Tokens | None = None
     """Starts nothing new once so many tokens have been generated for a problem, whatever the other budget leaves."""
 
     @property
@@ -176,7 +174,7 @@ class JudgedConfig(BudgetConfig):
 
     Confidence is a mean over the chain so far: with it, `aggregate: last` is that of the whole chain.
     """
-    confidence_tokens: Annotated[int, Field(ge=2, le=100)] = TOP_TOKENS
+    confidence_tokens: Annotated[int, Field(ge=2, le=100), TOKENS] = TOP_TOKENS
     """With confidence: likeliest tokens that a token's probability is compared with."""
 
     @model_validator(mode="after")

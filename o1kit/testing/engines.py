@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
+from o1kit.decoding import Decoding
 from o1kit.errors import DataError
 from o1kit.functional.keys import derive
 from o1kit.models.language_model import LanguageModel
-from o1kit.protocols import Decoding, Engine, Sampling
+from o1kit.protocols import Engine, Sampling
 from o1kit.stages.searching import build_engine
 from o1kit.testing.check import check
 from o1kit.testing.lab import CONTEXT, PROBLEMS, model, reward_model, template

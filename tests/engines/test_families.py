@@ -9,12 +9,13 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from o1kit.decoding import Decoding
 from o1kit.engines.torch import TorchEngine
 from o1kit.functional.noise import derive
 from o1kit.models.config import LoraConfig
 from o1kit.models.language_model import LanguageModel
 from o1kit.models.load import add_lora
-from o1kit.protocols import Decoding, Sampling
+from o1kit.protocols import Sampling
 from o1kit.types import Completion
 
 SHAPE = {

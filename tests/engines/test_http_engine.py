@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 import torch
 
+from o1kit.decoding import Decoding
 from o1kit.engines.http import LEARNING, HttpEngine
 from o1kit.engines.policy import LanguagePolicy, PromptTemplate
 from o1kit.errors import DataError, EnvironmentFailure
 from o1kit.models.language_model import LanguageModel
 from o1kit.models.load import save_directory
-from o1kit.protocols import Decoding, Sampling
+from o1kit.protocols import Sampling
 from o1kit.types import Account, Completion, State, Usage
 from tests.gguf_file import write_gguf
 from tests.servers import Server, engine, llama_cpp, transformers_serve

@@ -14,10 +14,11 @@ from typing import Any
 import httpx
 import pytest
 
+from o1kit.decoding import Decoding
 from o1kit.engines.http import HttpEngine
 from o1kit.engines.policy import PromptTemplate
 from o1kit.errors import EnvironmentFailure
-from o1kit.protocols import Decoding, Sampling
+from o1kit.protocols import Sampling
 from o1kit.types import Completion
 from tests.gguf_file import write_gguf
 from tests.servers import Server, engine, free_port, llama_cpp

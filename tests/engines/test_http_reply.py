@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from o1kit.decoding import Decoding
 from o1kit.engines.http.client import Refused
 from o1kit.engines.http.dialect import body, forced
 from o1kit.engines.http.draft import Draft, Vocabulary
 from o1kit.engines.http.reply import Malformed, Token, chunk_of, model_names
 from o1kit.models.tokenizer import build_char_tokenizer
-from o1kit.protocols import Decoding, Sampling
+from o1kit.protocols import Sampling
 from o1kit.types import Usage
 
 TOKENIZER = build_char_tokenizer([" ok\n"])

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from o1kit.decoding import Decoding
 from o1kit.engines.policy import LanguagePolicy
-from o1kit.protocols import Decoding, Sampling, Span
+from o1kit.protocols import Sampling, Span
 from o1kit.stages.evaluate.shared import SharedSamples
 from o1kit.stages.ppo.experience import collate
 from o1kit.stages.ppo.passes import chain_logprobs, drawn_all, unjudged

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from o1kit.decoding import Decoding
 from o1kit.engines.policy import LanguagePolicy, PromptTemplate
 from o1kit.engines.torch import TorchEngine
-from o1kit.protocols import Decoding, Sampling
+from o1kit.protocols import Sampling
 from o1kit.types import Completion, Problem
 from tests.smollm2 import smollm2
 

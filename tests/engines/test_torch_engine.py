@@ -7,12 +7,13 @@ import pytest
 import torch
 from transformers import MinPLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
+from o1kit.decoding import Decoding
 from o1kit.engines.policy import PromptTemplate
 from o1kit.engines.torch import TorchEngine
 from o1kit.errors import DataError, ResourceError
 from o1kit.functional.noise import derive
 from o1kit.models.language_model import LanguageModel
-from o1kit.protocols import Decoding, Sampling
+from o1kit.protocols import Sampling
 from o1kit.types import Completion
 from tests.tiny import engine_of, tiny
 

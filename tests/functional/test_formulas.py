@@ -26,7 +26,7 @@ from o1kit.functional.statistics import (
     roc_auc,
     wilson_interval,
 )
-from o1kit.functional.voting import best, majority_vote, weighted_vote
+from o1kit.functional.voting import best, majority_vote, unified, weighted_vote
 
 SCORES = [0.9, 0.8, 0.4, 0.95]
 
@@ -51,6 +51,8 @@ def test_votes() -> None:
     assert weighted_vote(["1", "2", "2"], [0.5, 0.3, 0.3]) == "2"
     assert best(["1", "2", None], [0.2, 0.3, 0.9]) == "2"
     assert best(["1", "2"], [0.3, 0.3]) == "1"
+    assert unified(["1.0", None, "2", "1"], float) == ["1.0", None, "2", "1.0"]
+    assert unified(["1.0", None, "2", "1"], None) == ["1.0", None, "2", "1"]
     assert majority_vote([None]) is None and best([None], [1.0]) is None
 
 

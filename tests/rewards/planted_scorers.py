@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 from o1kit.tasks.config import JsonlConfig
@@ -92,6 +95,45 @@ class Planted:
     @staticmethod
     def score(truth: GroundTruth, answer: str | None) -> float:
         return COMMANDS[str(answer)]()
+
+
+def _refused(deed: Callable[[], object]) -> Callable[[], float]:
+    def attempt() -> float:
+        try:
+            deed()
+        except (OSError, RuntimeError):
+            return 1.0
+        return 0.0
+
+    return attempt
+
+
+FILE = Path(__file__)
+DEEDS: dict[str, Callable[[], object]] = {
+    "process": lambda: subprocess.Popen(["/bin/true"]),
+    "fork": lambda: os.fork() or os._exit(0),
+    "program": lambda: os.execv("/bin/true", ["true"]),
+    "thread": lambda: threading.Thread(target=int).start(),
+    "kill": lambda: os.kill(os.getppid(), 0),
+    "network": socket.socket,
+    "write": lambda: FILE.open("ab"),
+    "create": lambda: FILE.with_name("o1kit-planted").open("wb"),
+    "rename": lambda: FILE.rename(FILE),
+}
+
+
+class Confined(Planted):
+    """Right where what the answer says is refused, and where it can do with what it has left."""
+
+    confined = True
+
+    @staticmethod
+    def score(truth: GroundTruth, answer: str | None) -> float:
+        more: dict[str, Callable[[], float]] = {name: _refused(deed) for name, deed in DEEDS.items()}
+        more["foreign"] = _refused(lambda: Path("/etc/passwd").read_text())
+        more["import"] = lambda: float(import_module("sqlite3").sqlite_version > "" and FILE.read_text() > "")
+        more["environment"] = lambda: float("O1KIT_TEST_SECRET" not in os.environ and os.environ["PATH"] > "")
+        return (COMMANDS | more)[str(answer)]()
 
 
 class DiesWhilePreparing(Planted):

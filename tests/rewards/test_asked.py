@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from o1kit.decoding import Decoding
 from o1kit.errors import RewardFailure
-from o1kit.protocols import Decoding, Span
+from o1kit.protocols import Span
 from o1kit.rewards.asking import Asker
 from o1kit.rewards.build import alternatives_of, build_reward, engines_of
 from o1kit.rewards.config import JudgeRewardConfig, Part, SelfScoreRewardConfig

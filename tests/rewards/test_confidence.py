@@ -7,7 +7,8 @@ import asyncio
 import pytest
 import torch
 
-from o1kit.protocols import Decoding, Span
+from o1kit.decoding import Decoding
+from o1kit.protocols import Span
 from o1kit.rewards.confidence import ConfidenceReward
 from o1kit.types import Action, Completion, State
 from tests.tiny import policy_of, problem, tiny

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from o1kit.decoding import Decoding
 from o1kit.errors import RewardFailure
-from o1kit.protocols import Decoding, Span
+from o1kit.protocols import Span
 from o1kit.rewards.build import RewardContext, build_reward, named_parts
 from o1kit.rewards.config import (
     ConfidenceConfig,
@@ -68,7 +69,7 @@ def where(real: bool) -> RewardContext:
     if real:
         return context()
     asked: Any = Whims
-    return RewardContext(WHERE.policy, WHERE.scorer, asked, 5, WHERE.verifier)
+    return RewardContext(WHERE.policy, WHERE.scorer, asked, 5, WHERE.verifier, lambda section: asked(section.engine))
 
 
 def worth(data: Any, real: bool = False) -> list[Any]:
@@ -109,6 +110,7 @@ SELF = {"kind": "self_score", "samples": 2}
 NUMBER: dict[str, Any] = {"kind": "judge", "reply": {"kind": "number", "high": 100.0}}
 LABELS: dict[str, Any] = {"kind": "judge"}
 RULES: dict[str, Any] = {"kind": "constitution", "principles": ["a", "b"]}
+SERVERS = {"kind": "http", "endpoints": ["http://h:1"]}
 PAIRS: dict[str, Any] = {"kind": "pairwise", "model": "asked", "anchors": 1}
 CRITIC = {**RULES, "critique_tokens": 5}
 
@@ -123,6 +125,7 @@ def labels(**options: Any) -> dict[str, Any]:
 
 FLIPS: list[tuple[Any, str, dict[str, Any], dict[str, Any]]] = [
     (SelfScoreRewardConfig, "model", SELF, {**SELF, "model": "sft"}),
+    (SelfScoreRewardConfig, "engine", SELF, {**SELF, "engine": SERVERS}),
     (SelfScoreRewardConfig, "level", SELF, {**SELF, "level": "step"}),
     (SelfScoreRewardConfig, "samples", SELF, {**SELF, "samples": 5}),
     (SelfScoreRewardConfig, "temperature", SELF, {**SELF, "temperature": 0.5}),
@@ -137,6 +140,7 @@ FLIPS: list[tuple[Any, str, dict[str, Any], dict[str, Any]]] = [
         {**SELF, "samples": 9, "suppressed_score": -50.0},
     ),
     (JudgeRewardConfig, "model", LABELS, {**LABELS, "model": "sft"}),
+    (JudgeRewardConfig, "engine", LABELS, {**LABELS, "engine": SERVERS}),
     (JudgeRewardConfig, "level", LABELS, {**LABELS, "level": "step"}),
     (JudgeRewardConfig, "rubric", LABELS, {**LABELS, "rubric": "{chain} {problem}"}),
     (JudgeRewardConfig, "reply", LABELS, NUMBER),
@@ -150,6 +154,7 @@ FLIPS: list[tuple[Any, str, dict[str, Any], dict[str, Any]]] = [
     (NumberReplyConfig, "max_tokens", NUMBER, number(max_tokens=9)),
     (NumberReplyConfig, "retries", number(samples=5), number(samples=5, retries=0)),
     (ConstitutionConfig, "model", RULES, {**RULES, "model": "sft"}),
+    (ConstitutionConfig, "engine", RULES, {**RULES, "engine": SERVERS}),
     (ConstitutionConfig, "level", RULES, {**RULES, "level": "step"}),
     (ConstitutionConfig, "principles", RULES, {**RULES, "principles": ["a"]}),
     (ConstitutionConfig, "prompt", RULES, {**RULES, "prompt": "{problem} {chain} {principle} {critique}"}),

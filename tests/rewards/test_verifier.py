@@ -158,3 +158,12 @@ def test_a_large_batch_comes_back_whole_and_in_order(suite: Suite, pool: Scoring
     pairs = [(t, t.answer if (i + n) % 3 else "no") for n in range(300) for i, t in enumerate(truths)]
     found = Verifier(suite, pool).score_answers(pairs)
     assert [score.value == 1.0 for score in found] == [answer == truth.answer for truth, answer in pairs]
+
+
+def test_at_the_end_failures_count_however_few_they_are(planted: Suite, pool: ScoringPool) -> None:
+    verifier = Verifier(planted, pool)
+    truth = planted.truth(planted.problems("heldout")[0])
+    verifier.reading(lambda state: None).score_answers([(truth, "raise")] * 2 + [(truth, "right"), (truth, None)])
+    verifier.check()
+    with pytest.raises(DataError, match=r"2 of 3 answers \(2 errors, 0 timeouts\), more than 5%.*ValueError: planted"):
+        verifier.check(end=True)

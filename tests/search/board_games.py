@@ -10,7 +10,8 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from o1kit.protocols import Decoding, Span
+from o1kit.decoding import Decoding
+from o1kit.protocols import Span
 from o1kit.search.config import MctsConfig
 from o1kit.search.mcts.search import Mcts
 from o1kit.types import Action, Completion, Problem, Score, SearchResult, State

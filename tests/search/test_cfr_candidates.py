@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from o1kit.decoding import Decoding
 from o1kit.engines.policy import LanguagePolicy
 from o1kit.errors import DataError
-from o1kit.protocols import Decoding, Span
+from o1kit.protocols import Span
 from o1kit.rewards.prm import PrmReward
 from o1kit.search.cfr.search import CfrSearch
 from o1kit.search.config import CfrConfig

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from o1kit.decoding import Decoding
 from o1kit.functional.keys import derive
-from o1kit.protocols import Decoding
 from o1kit.types import Completion, State
 from tests.search.test_best_of_n import MODEL, OTHER, PRM, PROMPTS, TEMPLATE, both, marked, run, tokens
 from tests.tiny import engine_of, problem

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from o1kit.decoding import Decoding
 from o1kit.engines.policy import LanguagePolicy
 from o1kit.errors import DataError, ResourceError, RewardFailure
-from o1kit.protocols import Decoding, Span
+from o1kit.protocols import Span
 from o1kit.rewards.prm import PrmReward
 from o1kit.search.journal import Asked, Journal, Journals
 from o1kit.search.journaled import JournaledPolicy, JournaledReward, asked

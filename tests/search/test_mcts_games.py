@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from benchmarks.games import match
-from o1kit.protocols import Decoding, Span
+from o1kit.decoding import Decoding
+from o1kit.protocols import Span
 from o1kit.search.config import MctsConfig
 from o1kit.search.mcts.search import Mcts
 from o1kit.types import Action, Completion, Problem, Score, State

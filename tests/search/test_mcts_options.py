@@ -347,12 +347,6 @@ def test_contradictory_options_are_refused_with_the_reason(changes: dict[str, An
         config(**changes)
 
 
-def test_old_recipes_give_the_constant_of_puct_by_its_old_name() -> None:
-    assert config(c_puct=2.5) == config(selection={"kind": "puct", "c": 2.5})
-    with pytest.raises(ValidationError, match="old name"):
-        config(c_puct=2.5, selection={"kind": "uct"})
-
-
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_section_that_is_written_down_is_read_again(name: str) -> None:
     section = config(**VARIANTS[name])

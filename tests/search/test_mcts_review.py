@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from o1kit.decoding import Decoding
 from o1kit.engines.policy import LanguagePolicy
-from o1kit.protocols import Decoding, Span
+from o1kit.protocols import Span
 from o1kit.rewards.confidence import ConfidenceReward
 from o1kit.rewards.prm import PrmReward, ValueHeadReward, value_ends
 from o1kit.search.config import MctsConfig

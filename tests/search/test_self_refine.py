@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from o1kit.decoding import Decoding
 from o1kit.errors import DataError
 from o1kit.functional.prompts import fill
-from o1kit.protocols import Decoding, Span
+from o1kit.protocols import Span
 from o1kit.search.self_refine.config import SelfRefineConfig
 from o1kit.search.self_refine.judges import read_mark
 from o1kit.search.self_refine.search import SelfRefine

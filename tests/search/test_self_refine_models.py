@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from o1kit.decoding import Decoding
 from o1kit.engines.policy import LanguagePolicy, PromptTemplate
 from o1kit.engines.torch import TorchEngine
-from o1kit.protocols import Decoding, Span
+from o1kit.protocols import Span
 from o1kit.rewards.prm import PrmReward
 from o1kit.search.self_refine.config import (
     JudgeScoreConfig,

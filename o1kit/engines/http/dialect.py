@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
-from o1kit.protocols import Decoding
+from o1kit.decoding import Decoding
 
 Dialect = Literal["extended", "transformers", "openai"]
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)

@@ -15,7 +15,7 @@ from typing import TypeVar
 from o1kit.engines.http.client import Client, Refused, Unavailable
 from o1kit.engines.http.probe import Capabilities
 from o1kit.errors import EnvironmentFailure
-from o1kit.models.config import HttpEngineConfig
+from o1kit.models.config import ServersConfig
 
 T = TypeVar("T")
 MAX_WAIT_S = 8.0
@@ -90,7 +90,7 @@ class Pool:
     """Requests to whichever endpoint is healthy. `check` raises if an endpoint is not fit for use, and sets `able`."""
 
     def __init__(
-        self, config: HttpEngineConfig, api_key: str | None, check: Callable[[Client, Endpoint], Awaitable[None]]
+        self, config: ServersConfig, api_key: str | None, check: Callable[[Client, Endpoint], Awaitable[None]]
     ) -> None:
         self.endpoints = [Endpoint(url) for url in dict.fromkeys(config.endpoints)]
         self.concurrency = config.max_concurrency

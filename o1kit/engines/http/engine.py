@@ -13,6 +13,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
+from o1kit.decoding import Decoding
 from o1kit.engines.http.client import Client, Refused, Unavailable
 from o1kit.engines.http.dialect import body, forced
 from o1kit.engines.http.draft import Draft, Vocabulary
@@ -22,8 +23,8 @@ from o1kit.engines.http.reply import Malformed, Token, chunk_of, model_names
 from o1kit.errors import DataError, EnvironmentFailure
 from o1kit.functional.keys import derive
 from o1kit.ledger import Ledger
-from o1kit.models.config import HttpEngineConfig
-from o1kit.protocols import Decoding, Sampling
+from o1kit.models.config import ServersConfig
+from o1kit.protocols import Sampling
 from o1kit.types import Account, Completion, Finish, Usage
 
 NOBODY = "o1kit-no-such-model"
@@ -38,7 +39,7 @@ LEARNING = ("logprobs", "token_ids", "token_prompts", "untempered", "end_logprob
 class HttpEngine:
     """An engine over the servers of a recipe. `context_length` is the model's own; a server's may be shorter."""
 
-    def __init__(self, config: HttpEngineConfig, words: Vocabulary, context_length: int) -> None:
+    def __init__(self, config: ServersConfig, words: Vocabulary, context_length: int) -> None:
         self.config, self.words, self.context_length = config, words, context_length
         self.ledger = Ledger()
         self.able: Capabilities | None = None
@@ -296,7 +297,7 @@ def needs(decoding: Decoding) -> list[str]:
     ]
 
 
-def _key(config: HttpEngineConfig) -> str | None:
+def _key(config: ServersConfig) -> str | None:
     """The key for the endpoints, from the environment.
 
     Raises:

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from o1kit.decoding import Decoding
 from o1kit.engines.http.client import Refused
 from o1kit.engines.http.dialect import DIALECTS, Dialect, body, forced
 from o1kit.engines.http.draft import Draft, Vocabulary
-from o1kit.protocols import Decoding
 
 GREEDY = Decoding(greedy=True)
 TEXT = "One, two, three, four. What is 12 + 30? The answer is"

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from o1kit.decoding import Decoding
 from o1kit.functional.noise import derive, uniform
 from o1kit.functional.sampling import draw, truncate
-from o1kit.protocols import Decoding, Sampling
+from o1kit.protocols import Sampling
 
 Alternatives = tuple[tuple[int, float], ...]
 

@@ -1,12 +1,10 @@
 """Recipe section of Best-of-N."""
 
-from __future__ import annotations
-
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from o1kit.config import Config, Count, Positive, StageName
+from o1kit.config import COUNT, SHARE, Config, Count, Positive, StageName
 from o1kit.search.section import Aggregate, Judge, JudgedConfig, named, titled
 
 SLOT = "{problem}"
@@ -42,9 +40,9 @@ class WindowConfig(Config):
 
     kind: Literal["window"]
     """Selects this rule."""
-    size: int = Field(default=5, ge=2)
+    size: Annotated[int, COUNT] = Field(default=5, ge=2)
     """Samples in a window; windows follow one another and do not overlap."""
-    agreement: float = Field(default=1.0, gt=0.5, le=1.0)
+    agreement: Annotated[float, SHARE] = Field(default=1.0, gt=0.5, le=1.0)
     """Share of a window's votes (with `weighted`: of their weight) that one answer must have; 1: all, as in the paper.
 
     A sample without an answer agrees with none.
@@ -70,7 +68,7 @@ class PosteriorConfig(Config):
 
     kind: Literal["posterior"]
     """Selects this rule."""
-    confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
+    confidence: Annotated[float, SHARE] = Field(default=0.95, gt=0.5, lt=1.0)
     """Probability that the leading answer is likelier than the runner-up, at which sampling ends.
 
     n votes for one answer and none for another reach 1 - 1/2^(n+1): 0.95 takes four, 0.99 six.
@@ -112,7 +110,7 @@ class DiversityConfig(Config):
     """Stages whose models sample besides the policy, which comes first; `model` is the recipe's own."""
 
     @model_validator(mode="after")
-    def _differs(self) -> DiversityConfig:
+    def _differs(self) -> Self:
         if not (self.prompts or self.temperatures or self.models):
             raise ValueError("lists nothing that samples could differ by: list prompts, temperatures or models")
         for name in ("prompts", "temperatures", "models"):
@@ -157,7 +155,7 @@ class BestOfNConfig(JudgedConfig):
     """What samples are made to differ by, besides chance; null: nothing."""
 
     @model_validator(mode="after")
-    def _fits(self) -> BestOfNConfig:
+    def _fits(self) -> Self:
         rule, most = self.adaptive, self.num_samples
         if rule is not None and max(rule.rounds) >= most:
             text = f"`{rule.kind}` draws {max(rule.rounds)} samples before it looks, and num_samples is {most}"

@@ -16,6 +16,7 @@ from o1kit.functional.aggregation import aggregate
 from o1kit.functional.stopping import agreement, best_is_settled, lead_probability, vote_is_settled
 from o1kit.functional.voting import best, majority_vote, weighted_vote
 from o1kit.protocols import Policy, RankingReward, StepReward
+from o1kit.search.answers import voices
 from o1kit.search.best_of_n.config import CertainConfig, PosteriorConfig, WindowConfig
 from o1kit.search.best_of_n.variants import draw, variants
 from o1kit.search.config import BestOfNConfig
@@ -84,7 +85,7 @@ def _length(state: State, root: State) -> int:
 
 def enough(config: BestOfNConfig, found: Sequence[Trajectory]) -> bool:
     """True when the rule of the section finds that the samples left can be spared. Unjudged samples weigh 1 each."""
-    answers, weights = [t.answer for t in found], [t.score for t in found]
+    answers, weights = voices(found), [t.score for t in found]
     left = config.num_samples - len(found)
     match config.adaptive:
         case CertainConfig():
@@ -105,7 +106,7 @@ def _reasons(config: BestOfNConfig, settled: bool, spent: bool) -> dict[str, flo
 
 def choose(trajectories: Sequence[Trajectory], select: str) -> str | None:
     """The most frequent answer, that of the best chain, or the one with the largest sum of scores."""
-    answers, scores = [t.answer for t in trajectories], [t.score for t in trajectories]
+    answers, scores = voices(trajectories), [t.score for t in trajectories]
     if select == "majority":
         return majority_vote(answers)
     return best(answers, scores) if select == "best" else weighted_vote(answers, scores)

@@ -6,7 +6,8 @@ import asyncio
 from dataclasses import dataclass, replace
 from itertools import product
 
-from o1kit.protocols import Decoding, Policy
+from o1kit.decoding import Decoding
+from o1kit.protocols import Policy
 from o1kit.search.best_of_n.config import SLOT, BestOfNConfig
 from o1kit.search.noise import derive
 from o1kit.types import State

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from o1kit.decoding import Decoding
 from o1kit.errors import DataError
 from o1kit.functional.aggregation import aggregate
 from o1kit.functional.preference import yes_share
-from o1kit.protocols import Decoding, Policy, Span, StepReward
+from o1kit.protocols import Policy, Span, StepReward
+from o1kit.search.answers import voices
 from o1kit.search.cfr.config import CandidatesConfig
 from o1kit.search.config import CfrConfig
 from o1kit.search.noise import derive
@@ -59,8 +61,8 @@ class Candidates:
             node = TreeNode(i, 0, one.answer, one.count, one.belief, one.share, False, one.answer, unit="answer")
             nodes.append(replace(node, avg_strategy=share))
         numbers = {one.answer: i for i, one in enumerate(self.answers, 1)}
-        for chain in self.chains:
-            parent, answer = numbers.get(chain.answer or "", 0), chain.answer
+        for chain, voice in zip(self.chains, voices(self.chains), strict=True):
+            parent, answer = numbers.get(voice or "", 0), chain.answer
             share = 1 / (nodes[parent].visits or 1)
             node = TreeNode(len(nodes), parent, "", 1, chain.score, share, True, answer)
             nodes.append(described(node, chain.state.actions, "chain"))
@@ -102,11 +104,11 @@ def _spent(config: CfrConfig, usage: Usage) -> bool:
     return config.token_budget is not None and usage.generated >= config.token_budget
 
 
-def _answers(chains: Iterable[Trajectory]) -> tuple[Candidate, ...]:
+def _answers(chains: Sequence[Trajectory]) -> tuple[Candidate, ...]:
     scores: dict[str, list[float]] = {}
-    for chain in chains:
-        if chain.answer is not None:
-            scores.setdefault(chain.answer, []).append(chain.score)
+    for chain, answer in zip(chains, voices(chains), strict=True):
+        if answer is not None:
+            scores.setdefault(answer, []).append(chain.score)
     total = sum(map(len, scores.values()))
     return tuple(Candidate(a, len(s), len(s) / total, sum(s) / len(s)) for a, s in scores.items())
 

@@ -1,12 +1,10 @@
 """Recipe section of the counterfactual-regret searches. Experimental: no o1-like system is known to use one."""
 
-from __future__ import annotations
-
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from o1kit.config import Config, Count, NonNegative, Positive, Probability, StageName
+from o1kit.config import Config, Count, NonNegative, Positive, Probability, StageName, Tokens
 from o1kit.functional.regret import Rule
 from o1kit.search.section import Aggregate, BudgetConfig, Judge, Share, differences, named, renamed, titled
 
@@ -48,7 +46,7 @@ class RegretTreeConfig(Config):
     """How the scores of a chain's steps become one number, for `weighted`."""
 
     @model_validator(mode="after")
-    def _something_decays(self) -> RegretTreeConfig:
+    def _something_decays(self) -> Self:
         if self.prior_decay != "none" and self.prior_weight == 0:
             raise ValueError(
                 "prior_decay has nothing to lower while prior_weight is 0. Set prior_weight, or remove it."
@@ -85,11 +83,11 @@ class CandidatesConfig(Config):
     """With `judge: prompt`: the stage whose model is asked; without one the policy itself is."""
     question: str = QUESTION
     """With `judge: prompt`: the prompt, in which {problem}, {answer} and {solution} (the whole chain) are filled in."""
-    alternatives: Count = 20
+    alternatives: Tokens = 20
     """With `judge: prompt`: how many of the likeliest first tokens of the reply are searched for Yes and No."""
 
     @model_validator(mode="after")
-    def _judge_uses_what_is_set(self) -> CandidatesConfig:
+    def _judge_uses_what_is_set(self) -> Self:
         asked = [name for name in ("critic", "question", "alternatives") if self._differs(name)]
         if self.judge == "judge" and asked:
             raise ValueError(
@@ -138,7 +136,7 @@ class CriticConfig(CandidatesConfig):
     """How regrets and strategies add up over iterations."""
 
     @model_validator(mode="after")
-    def _bluffs_can_be_deterred(self) -> CriticConfig:
+    def _bluffs_can_be_deterred(self) -> Self:
         if self.critique_cost >= self.penalty:
             text = "critique_cost must be below penalty: else a wrong claim gains even when it is challenged."
             raise ValueError(f"{text} Lower critique_cost or raise penalty.")

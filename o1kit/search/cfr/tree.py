@@ -31,6 +31,7 @@ from o1kit.functional.regret import Regrets
 from o1kit.functional.selection import widening
 from o1kit.functional.voting import weighted_vote
 from o1kit.protocols import Policy, StepReward
+from o1kit.search.answers import voices
 from o1kit.search.cfr.config import RegretTreeConfig
 from o1kit.search.config import CfrConfig
 from o1kit.search.noise import derive, unit
@@ -220,7 +221,7 @@ class RegretTree:
         weights = [reach[node.id] for node in ends]
         if self.mode.select == "weighted":
             weights = [weight * chain.score for weight, chain in zip(weights, chains, strict=True)]
-        chosen = weighted_vote([chain.answer for chain in chains], weights)
+        chosen = weighted_vote(voices(chains), weights)
         stats = self._stats() | {"finished_probability": sum(reach[node.id] for node in ends)}
         return SearchResult(chains, (chosen,), self.usage, self._export(answers, shares), stats)
 

@@ -1,15 +1,13 @@
 """Recipe sections of Monte Carlo tree search."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from o1kit.config import Config, Count, NonNegative, Positive, Probability
+from o1kit.config import COUNT, TOKENS, Config, Count, NonNegative, Positive, Probability, Tokens
+from o1kit.decoding import Decoding
 from o1kit.functional.selection import PB_C_BASE
-from o1kit.protocols import Decoding
 from o1kit.search.mcts.actions_config import ActionsUnit
 from o1kit.search.section import TOP_TOKENS, Aggregate, BudgetConfig, Judge, differences, titled
 
@@ -31,7 +29,7 @@ class TokensUnit(Config):
 
     kind: Literal["tokens"]
     """Selects this unit."""
-    size: Count = 64
+    size: Tokens = 64
     """Tokens of a mini-step."""
 
 
@@ -80,7 +78,7 @@ class VarentropyConfig(Config):
     """Weight of the bonus."""
     noise: Probability = 0.2
     """Scores are multiplied by a random number within this distance of 1."""
-    alternatives: Annotated[int, Field(ge=1, le=100)] = 20
+    alternatives: Annotated[Tokens, Field(le=100)] = 20
     """Likeliest tokens that the varentropy of a position is computed from; all others count as one."""
 
 
@@ -138,7 +136,7 @@ class RolloutConfig(Config):
 
     share: Probability = 1.0
     """(1 - share) * value at the child + share * value of the rollout. ReST-MCTS* uses 0.5."""
-    max_steps: int = Field(default=0, ge=0)
+    max_steps: Annotated[int, COUNT] = Field(default=0, ge=0)
     """Steps of a rollout; 0: to the end of the chain, which then counts as found.
 
     With typed actions, a rollout to the end is plain, and one of so many steps takes the first kind that may follow.
@@ -214,7 +212,7 @@ class MctsConfig(BudgetConfig):
     """What stands for the value of a child without visits: its own estimate, infinity (all are tried), or its prior."""
     leaf_value: Judge = "judge"
     """What estimates nodes: the stage's `judge`, the policy's value head, or its confidence (Marco-o1)."""
-    confidence_tokens: Annotated[int, Field(ge=2, le=100)] = TOP_TOKENS
+    confidence_tokens: Annotated[int, Field(ge=2, le=100), TOKENS] = TOP_TOKENS
     """With `leaf_value: confidence`: likeliest tokens that a token's probability is compared with."""
     rollout: RolloutConfig | None = None
     """A continuation from the best new child; null: the value is that of the new nodes themselves."""
@@ -237,17 +235,6 @@ class MctsConfig(BudgetConfig):
     """Share of Dirichlet noise in the root's priors."""
     root_noise_alpha: Positive = 0.3
     """Concentration of that noise; less is spikier."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _reads_c_puct(cls, section: Any) -> Any:
-        """Recipes of before other rules existed give PUCT's constant as `c_puct`."""
-        if not isinstance(section, dict) or "c_puct" not in section:
-            return section
-        if "selection" in section:
-            raise ValueError("`c_puct` is an old name: give the constant as `c` in `selection`")
-        rest = {key: value for key, value in section.items() if key != "c_puct"}
-        return {**rest, "selection": {"kind": "puct", "c": section["c_puct"]}}
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

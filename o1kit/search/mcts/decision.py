@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Literal
 
 from o1kit.functional.aggregation import aggregate
 from o1kit.functional.voting import best, weighted_vote
+from o1kit.search.answers import voices
 from o1kit.search.mcts.config import GumbelConfig, MctsConfig
 from o1kit.search.mcts.rules import GumbelRule
 from o1kit.search.tree import Node, Rollout
@@ -66,6 +67,11 @@ class Finder:
             return self.read(self.tip().state)
         return decide(self.trajectories(), self.config.select)
 
+    def voice(self) -> Hashable:
+        """The same for all equal answers of the search; None for none."""
+        answer, alike = self.answer(), self.nodes[0].state.problem.alike
+        return answer if answer is None or alike is None else alike(answer)
+
     def tip(self) -> Node:
         """The end of the most visited path; with Gumbel selection it goes through the root's winner."""
         node = self.nodes[0]
@@ -82,7 +88,7 @@ def decide(trajectories: Sequence[Trajectory], select: Literal["visits", "best",
 
     Independent samples vote as often as the policy makes them; a tree holds each chain once, so its `prior` votes.
     """
-    answers = [t.answer for t in trajectories]
+    answers = voices(trajectories)
     if select == "best":
         return best(answers, [t.score for t in trajectories])
     if select == "visits":

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from o1kit.protocols import Decoding, Policy, Span, StepReward
+from o1kit.decoding import Decoding
+from o1kit.protocols import Policy, Span, StepReward
 from o1kit.search.mcts.config import MctsConfig, TokensUnit
 from o1kit.search.noise import derive
 from o1kit.search.tree import Node, Rollout

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from o1kit.protocols import Reward
 from o1kit.search.mcts.config import MctsConfig, StopConfig
 from o1kit.search.mcts.decision import Finder
@@ -15,7 +17,7 @@ class Stopper:
         self.config, self.finder, self.oracle = config, finder, oracle
         self.stop = config.stop or StopConfig()
         self.stopped = False
-        self._answer: str | None = None
+        self._answer: Hashable = None
         self._answer_since = self._best_since = 0
         self._best = float("-inf")
         self._marks: dict[int, bool] = {}
@@ -52,7 +54,7 @@ class Stopper:
         if top > self._best:
             self._best, self._best_since = top, done
         if stop.patience is not None:
-            answer = self.finder.answer()
+            answer = self.finder.voice()
             if answer is None or answer != self._answer:
                 self._answer, self._answer_since = answer, done
             self.stopped |= done - self._answer_since >= stop.patience

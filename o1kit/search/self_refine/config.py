@@ -1,19 +1,17 @@
 """Recipe section of tree search over whole answers."""
 
-from __future__ import annotations
-
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from o1kit.config import Config, Count, NonNegative, Positive, Probability, StageName
+from o1kit.config import COUNT, NUMBER, Config, Count, NonNegative, Positive, Probability, StageName, Tokens
 from o1kit.functional.pairwise_prompt import PREFERENCE
 from o1kit.functional.prompts import with_places
 from o1kit.search.section import Aggregate, BudgetConfig, Judge, differences, named, renamed, titled
 from o1kit.search.self_refine.prompts import CRITIQUE, REWRITE, SCORE
 
-Mark = Annotated[float, Field(ge=-100.0, le=100.0)]
-Retries = Annotated[int, Field(ge=0, le=20)]
+Mark = Annotated[float, Field(ge=-100.0, le=100.0), NUMBER]
+Retries = Annotated[int, Field(ge=0, le=20), COUNT]
 CritiquePrompt = Annotated[str, AfterValidator(with_places("problem", "answer"))]
 RewritePrompt = Annotated[str, AfterValidator(with_places("problem", "answer", "critique"))]
 PairPrompt = Annotated[str, AfterValidator(with_places("problem", "first", "second"))]
@@ -26,7 +24,7 @@ class SelfScoreConfig(Config):
     """Selects this judge."""
     prompt: CritiquePrompt = SCORE
     """How it is asked, with {problem} and {answer}. The last `[Score] N` or `Score: N` of the reply counts."""
-    max_tokens: Count = 512
+    max_tokens: Tokens = 512
     """Longest reply, in tokens."""
     retries: Retries = 2
     """Further replies sampled where one holds no score; after that the answer's mark is counted as an error."""
@@ -36,7 +34,7 @@ class SelfScoreConfig(Config):
     """What such a mark becomes."""
 
     @model_validator(mode="after")
-    def _lower(self) -> SelfScoreConfig:
+    def _lower(self) -> Self:
         if self.suppressed_score > self.suppress_above:
             raise ValueError(
                 f"a mark above {self.suppress_above:g} would be raised to {self.suppressed_score:g}: suppressed_score "
@@ -63,7 +61,7 @@ class PairwiseConfig(Config):
     """A yes-or-no question with {problem}, {first} and {second}."""
     model: StageName | None = None
     """Stage whose model is asked; null: the policy."""
-    alternatives: Count = 20
+    alternatives: Tokens = 20
     """Among how many of the likeliest next tokens Yes and No are looked for. A server may report fewer."""
 
 
@@ -179,7 +177,7 @@ class SelfRefineConfig(BudgetConfig):
     """Stage whose model writes the critiques; null: the policy."""
     critique_prompt: CritiquePrompt = CRITIQUE
     """Asks for a critique, with {problem} and {answer}."""
-    critique_tokens: Count = 512
+    critique_tokens: Tokens = 512
     """Longest critique, in tokens."""
     rewrite_prompt: RewritePrompt = REWRITE
     """Asks for a new answer, with {problem}, {answer} and {critique}: the last ones only, nothing older."""

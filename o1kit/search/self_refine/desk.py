@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from o1kit.decoding import Decoding
 from o1kit.errors import DataError
 from o1kit.functional.prompts import fill
-from o1kit.protocols import Decoding, Policy, Span
+from o1kit.protocols import Policy, Span
 from o1kit.search.noise import derive
 from o1kit.search.self_refine.config import SelfRefineConfig
 from o1kit.types import Action, Problem, State, Usage

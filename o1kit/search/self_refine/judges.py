@@ -10,12 +10,13 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from o1kit.decoding import Decoding
 from o1kit.functional.aggregation import aggregate
 from o1kit.functional.marks import as_share, read_mark
 from o1kit.functional.preference import bradley_terry, symmetrised, yes_share
 from o1kit.functional.prompts import fill
 from o1kit.functional.refine import suppressed
-from o1kit.protocols import Decoding, RankingReward, Span, StepReward
+from o1kit.protocols import RankingReward, Span, StepReward
 from o1kit.search.noise import derive
 from o1kit.search.self_refine.config import JudgeScoreConfig, PairwiseConfig, SelfScoreConfig
 from o1kit.search.self_refine.desk import Desk
