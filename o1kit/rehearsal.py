@@ -17,8 +17,9 @@ from o1kit.control.state import look
 from o1kit.errors import DataError, EnvironmentFailure, O1kitError, RecipeError, ResourceError
 from o1kit.identity import Identities
 from o1kit.kinds import used
-from o1kit.models.config import HttpEngineConfig
+from o1kit.models.config import HttpEngineConfig, ServersConfig
 from o1kit.outlook import WORK, Row, outlook
+from o1kit.recipe.judges import judge_servers
 from o1kit.runner import NEEDED_MB
 from o1kit.sharing.inputs import plugin_versions
 from o1kit.tasks.suite import build_suite
@@ -128,16 +129,26 @@ def _model(recipe: Any) -> Iterator[O1kitError]:
 
 
 def _engine(recipe: Any) -> Iterator[O1kitError]:
-    name = getattr(recipe.engine, "api_key_env", None)
-    if name is not None and not os.environ.get(name):
-        yield EnvironmentFailure(f"engine.api_key_env: {name} is not set. Set it: export {name}=...")
+    for place, servers in _servers(recipe):
+        name = servers.api_key_env
+        if name is not None and not os.environ.get(name):
+            yield EnvironmentFailure(f"{place}.api_key_env: {name} is not set. Set it: export {name}=...")
+
+
+def _servers(recipe: Any) -> Iterator[tuple[str, ServersConfig]]:
+    """The policy's servers and those of judges, with their places."""
+    if isinstance(recipe.engine, HttpEngineConfig):
+        yield "engine", recipe.engine
+    for path, servers in judge_servers(recipe):
+        yield "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)[1:], servers
 
 
 def _notes(plan: Plan) -> Iterator[str]:
     recipe: Any = plan.recipe
     for name, version in plugin_versions(recipe).items():
         yield f"plugin: {name} {version}"
-    if isinstance(recipe.engine, HttpEngineConfig):
-        yield f"servers, not contacted: {', '.join(public(recipe.engine)['endpoints'])}"
+    urls = [url for _, servers in _servers(recipe) for url in public(servers)["endpoints"]]
+    if urls:
+        yield f"servers, not contacted: {', '.join(dict.fromkeys(urls))}"
     if recipe.tracking.wandb.mode == "online":
         yield f"metrics go to Weights & Biases over the network, project {recipe.tracking.wandb.project}"

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from o1kit.errors import DataError, RecipeError
+from o1kit.plan import compile_recipe
 from o1kit.recipe.loader import load_recipe
 from o1kit.recipe.schema import Recipe
 from o1kit.report.output_schema import OutputLine, ProblemLine
 from o1kit.report.outputs import FILE as OUTPUTS
 from o1kit.report.outputs import Outputs, read_outputs
 from o1kit.report.results import FILE as RESULTS
-from o1kit.report.results import Comparison, ResultRow, Results, read_results, write_results
+from o1kit.report.results import About, Comparison, ResultRow, Results, read_results, write_results
 from o1kit.rewards.verifier import verifier_of
 from o1kit.stages.evaluate.comparing import between, compare
 from o1kit.stages.evaluate.config import EvaluateConfig
@@ -27,8 +28,11 @@ from o1kit.types import Problem, Score
 
 RESCORED = "rescored.json"
 """Results of the graders of today, beside the old ones."""
-_OF_OUTPUTS = {"scored_per_problem", "tasks", "outcomes", "pass_at_k"}
-"""Parts of a row's `extra` that follow from the outputs; others are kept as they were measured."""
+_OF_OUTPUTS = {"scored_per_problem", "tasks", "outcomes", "oracle_pass_at_k", "pass_at_k"}
+"""Parts of a row's `extra` that follow from the outputs; others are kept as they were measured.
+
+`pass_at_k` is what earlier versions called `oracle_pass_at_k`.
+"""
 
 
 class Change(NamedTuple):
@@ -84,7 +88,7 @@ def rescore(folder: Path, overrides: Sequence[str] = (), recipe_directory: Path 
         RecipeError: the recipe cannot be read, or finds answers in another way.
     """
     outputs, before = read_outputs(folder / OUTPUTS), read_results(folder / RESULTS)
-    recipe = _recipe(folder, overrides)
+    first, recipe = _recipes(folder, overrides)
     config = _section(recipe, outputs.header.stage, folder)
     directory = recipe_directory or Path(outputs.header.recipe_directory)
     suite = build_suite(recipe.tasks, recipe.seed, directory, recipe.grading)
@@ -106,7 +110,13 @@ def rescore(folder: Path, overrides: Sequence[str] = (), recipe_directory: Path 
         before,
         reward=reward,
         rows=tuple(one.row for one in measured),
-        about=replace(before.about, o1kit=version("o1kit"), graders=suite.graders()),
+        about=replace(
+            before.about,
+            o1kit=version("o1kit"),
+            graders=suite.graders(),
+            recipe_hash=_hash(first, recipe, before.about),
+            overrides=(*before.about.overrides, *overrides),
+        ),
         comparisons=tuple(compare(measured, config.compare_to, config.policies)),
     )
     write_results(folder / RESCORED, after)
@@ -150,7 +160,8 @@ def plain_cells(outputs: Outputs, rows: Sequence[ResultRow]) -> dict[tuple[str, 
     }
 
 
-def _recipe(folder: Path, overrides: Sequence[str]) -> Recipe:
+def _recipes(folder: Path, overrides: Sequence[str]) -> tuple[Recipe, Recipe]:
+    """The run's recipe, and what the changes make of it."""
     path = folder.parent / "recipe.json"
     before, now = load_recipe(path), load_recipe(path, overrides)
     if before.grading.answer_rule != now.grading.answer_rule:
@@ -158,7 +169,13 @@ def _recipe(folder: Path, overrides: Sequence[str]) -> Recipe:
             f"grading.answer_rule: the stored answers were found by the rule {before.grading.answer_rule!r}, and "
             "searches have chosen between them. Grade them by other graders, or evaluate again with the new rule."
         )
-    return now
+    return before, now
+
+
+def _hash(before: Recipe, now: Recipe, about: About) -> str:
+    """The hash that the evaluation would have with the changed recipe; the old one where nothing has changed."""
+    old, new = ({s.name: s.fingerprint for s in compile_recipe(r).stages}[about.stage] for r in (before, now))
+    return about.recipe_hash if old == new else new
 
 
 def _section(recipe: Recipe, name: str, folder: Path) -> EvaluateConfig:
@@ -188,6 +205,7 @@ def _grade(suite: Suite, outputs: Outputs) -> dict[tuple[str, str | None], Score
     verifier = verifier_of(suite)
     with verifier.pool:
         scores = verifier.score_answers([(suite.truth(asked[name]), answer) for name, answer in wanted])
+        verifier.check(end=True)
     return dict(zip(wanted, scores, strict=True))
 
 

@@ -172,6 +172,8 @@ def _launch(directory: Path) -> Launch:
 
 def _kept(directory: Path, launch: Launch, sets: Sequence[str], overlays: Sequence[Path] = ()) -> Recipe:
     """The recipe that a run's folder holds, whose paths start from where it once lay."""
+    if not (directory / RECIPE).exists():
+        raise RecipeError(f"{directory}: holds no {RECIPE} yet: the run is only starting. Try again in a moment.")
     return load_recipe(directory / RECIPE, sets, overlays, Path(launch.recipe_directory))
 
 

@@ -14,7 +14,6 @@ A killed one continues from its newest intact checkpoint.
 
 from __future__ import annotations
 
-import gc
 import os
 import random
 import shutil
@@ -44,7 +43,7 @@ from o1kit.control.attempt import Beats, recorded
 from o1kit.control.interrupt import Interrupt
 from o1kit.control.lock import locked
 from o1kit.control.records import Launch
-from o1kit.cpu import peak_memory_mb, tune_process
+from o1kit.cpu import peak_memory_mb, release_memory, tune_process
 from o1kit.errors import RecipeError
 from o1kit.identity import STAGE, Identities, previous_of
 from o1kit.outlook import outlook, read_json, require_work, summary
@@ -219,7 +218,16 @@ class _Run:
         random_start(stage.seed)
         implementation = registry.lookup("stages", stage.kind)()
         built: BuiltStage = implementation.build(
-            StageInputs(config, recipe, self.recipe_directory, directory, artifacts, stage.seed, stage.fingerprint)
+            StageInputs(
+                config,
+                recipe,
+                self.recipe_directory,
+                directory,
+                artifacts,
+                stage.seed,
+                stage.fingerprint,
+                {one.name: one.inputs for one in self.plan.stages},
+            )
         )
         wandb = self._wandb(stage)
         code = 1
@@ -247,7 +255,7 @@ class _Run:
         shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)
         self.display.say(f"{stage.name}: done in {duration(seconds)}")
         del built
-        gc.collect()
+        release_memory()
         return artifact
 
     def _prepare(self, stage: PlannedStage, directory: Path, identity: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tests.test_readme import EQUAL_TOKENS, EVALUATED, PART
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "recipes" / "quickstart.yaml"
@@ -138,10 +141,35 @@ def test_a_second_run_skips_and_a_changed_stage_runs_again(finished: tuple[Path,
     assert output.count("already done, skipped") == 4
     assert before == {stage: (folder / stage / "done.json").stat().st_mtime_ns for stage in STAGES}
     searches = "[{kind: greedy}, {kind: beam, num_beams: 2, num_children: 2}]"
-    output = run(folder.parent, f"--set=stages.evaluate.searches={searches}", "--set=stages.ppo.loss.kl_coef=0.03")
+    part = shlex.split(PART)[3:]  # as README says it: with a change, and some stages only
+    assert part[0] == "--set" and part[-2:] == ["--stage", "ppo..evaluate"]
+    output = run(folder.parent, f"--set=stages.evaluate.searches={searches}", *part)
     assert output.count("beam 2x2 (best)") >= 2, "a row for each policy"
     after = {stage: (folder / stage / "done.json").stat().st_mtime_ns for stage in STAGES}
     assert [stage for stage in STAGES if after[stage] != before[stage]] == ["ppo", "evaluate"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("said", "fewer", "shows"),
+    [
+        (EVALUATED, ["--num-problems", "4"], "pass@8 (oracle)"),
+        (EQUAL_TOKENS, ["--splits", "harder", "--policies", "sft"], "mcts 8x4 chain"),
+    ],
+)
+def test_what_readme_does_with_the_run(
+    said: str, fewer: list[str], shows: str, finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    """The command as it is written, of fewer problems."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/quickstart").symlink_to(finished[0])
+    (tmp_path / "recipes").symlink_to(RECIPE.parent)
+    program, *words = shlex.split(said)
+    words = [sys.executable, *(["-m", "o1kit"] if program == "o1kit" else []), *words, *fewer]
+    paths = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, cwd=tmp_path, env=paths, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert shows in done.stdout
 
 
 @pytest.mark.slow

@@ -122,6 +122,21 @@ def test_an_unset_key_of_a_server_is_told(recipe: Path, dry: Dry, monkeypatch: p
     assert "servers, not contacted: http://127.0.0.1:1/v1" in out
 
 
+def test_servers_of_a_judge_are_named_and_their_unset_key_is_told(
+    recipe: Path, dry: Dry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    servers = "{kind: http, endpoints: ['http://127.0.0.1:2/v1'], api_key_env: NO_SUCH_KEY}"
+    text = RECIPE.replace(
+        "    judge: prm\n    searches", f"    judge: {{kind: judge, engine: {servers}}}\n    searches"
+    )
+    assert text != RECIPE
+    recipe.write_text(text)
+    code, out, errors = dry()
+    assert code == 3 and "stages[3].judge.engine.api_key_env: NO_SUCH_KEY is not set" in errors
+    assert "servers, not contacted: http://127.0.0.1:2/v1" in out
+
+
 def test_looking_at_runs_imports_nothing_heavy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "runs" / "one").mkdir(parents=True)
     (tmp_path / "runs" / "one" / "recipe.json").write_text(json.dumps({"stages": [{"name": "a"}]}))

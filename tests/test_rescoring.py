@@ -34,6 +34,7 @@ def test_the_same_grader_gives_the_same_results(run: Path) -> None:
     found = rescore(run / "evaluate")
     assert found.changes == () and found.answers > 0
     assert found.after.rows == found.before.rows
+    assert found.after.about.recipe_hash == found.before.about.recipe_hash
     assert found.after.comparisons == found.before.comparisons
     assert read_results(run / "evaluate" / RESCORED) == found.after
     assert read_results(run / "evaluate" / "results.json") == found.before, "the old ones stay"
@@ -48,6 +49,9 @@ def test_another_grader_gives_other_results(run: Path, capsys: pytest.CaptureFix
     for old, new in zip(before.rows, after.rows, strict=True):
         assert (old.policy, old.search, old.tokens_per_problem) == (new.policy, new.search, new.tokens_per_problem)
         assert [old.extra[name] for name in kept] == [new.extra[name] for name in kept]
+    hashes = [results.about.recipe_hash for results in (before, after)]
+    assert hashes[0] != hashes[1] and len(hashes[1]) == 64, "it is that of the changed recipe"
+    assert (before.about.overrides, after.about.overrides) == ((), (OTHER,))
     told = capsys.readouterr().out
     assert "'4711': right -> wrong" in told
     greedy = before.find("sft", "greedy", "heldout")

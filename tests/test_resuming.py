@@ -101,6 +101,9 @@ def test_forks_are_refused_before_anything_is_written(run: Path) -> None:
     with pytest.raises(DataError, match="no file of this stage"):
         fork(run, run.parent / "new")
     assert [p.name for p in run.parent.iterdir()] == ["first"]
+    (run / "recipe.json").unlink()
+    with pytest.raises(RecipeError, match="only starting"):
+        fork(run, run.parent / "new")
 
 
 def test_a_run_goes_on_with_its_recipe_file_unless_that_has_changed(run: Path) -> None:

@@ -1,7 +1,5 @@
 """Sections of exporters: what `o1kit export --to` names."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from o1kit.config import Config

@@ -1,13 +1,11 @@
 """Recipe sections that describe models, tokenizers and adapters (no torch is imported here)."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from o1kit.config import Config, Count, FolderOrId, Positive, Probability
+from o1kit.config import COUNT, Config, Count, FolderOrId, Mebibytes, Positive, Probability, PublicText, Seconds, Tokens
 from o1kit.kinds import Kinds
 
 
@@ -29,7 +27,7 @@ class CharTokenizerConfig(Config):
 
     kind: Literal["char"]
     """Selects this tokenizer."""
-    phrases: list[str] = []
+    phrases: list[PublicText] = []
     """Further strings that become single tokens."""
 
 
@@ -48,7 +46,7 @@ class ScratchModelConfig(Config):
     """Attention heads a layer."""
     num_kv_heads: Count = 4
     """Key-value heads a layer (grouped-query attention); must divide `num_heads`."""
-    context_length: Count = 256
+    context_length: Tokens = 256
     """Longest sequence in tokens, prompt included."""
     rope_theta: Positive = 10000.0
     """Base of the rotary position encoding."""
@@ -65,7 +63,7 @@ class HfModelConfig(Config):
     """Folder or hub id."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Number format of the weights."""
-    context_length: Count | None = None
+    context_length: Tokens | None = None
     """Longest sequence in tokens; by default what the model's own configuration says."""
 
 
@@ -79,7 +77,7 @@ class TorchEngineConfig(Config):
     """Selects the engine; what a section without `kind` means."""
     max_batch: Count = 256
     """Most sequences decoded together."""
-    memory_mb: Count = 1024
+    memory_mb: Mebibytes = 1024
     """Bound in MiB on keys and values: half for sequences in flight, half for cached prefixes; for each model."""
 
 
@@ -98,11 +96,8 @@ def _endpoint(url: str) -> str:
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 
 
-class HttpEngineConfig(Config):
-    """Servers with an OpenAI-compatible completions API that sample in place of this process.
-
-    A server keeps the weights it was started with. It is asked at the start of a stage what it can do.
-    """
+class ServersConfig(Config):
+    """Servers with an OpenAI-compatible completions API."""
 
     kind: Literal["http"]
     """Selects the engine."""
@@ -112,14 +107,32 @@ class HttpEngineConfig(Config):
     """Name the servers know the model by; null: the only one they list."""
     api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     """Environment variable that holds the key for these endpoints; the key itself is never written anywhere."""
-    timeout_s: Positive = 120.0
+    timeout_s: Seconds = 120.0
     """Longest silence of a server, in seconds, before a request counts as failed."""
-    max_retries: Annotated[int, Field(ge=0)] = 4
+    max_retries: Annotated[int, Field(ge=0), COUNT] = 4
     """Further tries of a request that failed, on another endpoint first."""
     max_concurrency: Count = 16
     """Most requests under way at each endpoint."""
+
+
+class HttpEngineConfig(ServersConfig):
+    """Servers with an OpenAI-compatible completions API that sample in place of this process.
+
+    A server keeps the weights it was started with. It is asked at the start of a stage what it can do.
+    """
+
     local: TorchEngineConfig = TorchEngineConfig.model_construct()
     """The in-process engine for what a completions server cannot do: reward models, and the labels of `prm` stages."""
+
+
+class JudgeServersConfig(ServersConfig):
+    """Servers of a language model that judges, whatever holds the policy: another model than the policy's, too.
+
+    Results are told apart by `model` and `tokenizer`, not by addresses.
+    """
+
+    tokenizer: FolderOrId | None = None
+    """Folder or hub id with the tokenizer of what they serve; null: it has that of the asked stage, or the policy's."""
 
 
 EngineConfig = Annotated[TorchEngineConfig | HttpEngineConfig, Kinds("engines")]

@@ -1,12 +1,10 @@
 """Recipe sections of the replay buffers."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from o1kit.config import Config, Count, Positive, Probability
+from o1kit.config import Config, Count, Positive, Probability, Unit
 
 
 class PrioritizedReplayConfig(Config):
@@ -22,7 +20,7 @@ class PrioritizedReplayConfig(Config):
     """Exponent of the importance weights at the start; it rises linearly to 1 over the stage."""
     floor: Positive = 1e-3
     """Added to every priority, so that no trajectory becomes unreachable."""
-    max_age: Annotated[int, Field(ge=0)] = 4
+    max_age: Annotated[int, Field(ge=0), Unit("policy updates")] = 4
     """Most policy updates (PPO iterations) a trajectory may lag behind before it is dropped."""
 
 

@@ -21,7 +21,7 @@ NOTABLE = 0.01
 
 def summary_lines(results: Results) -> list[str]:
     """What the report says below the table: a line for each thing worth knowing."""
-    lines = [_overlaps_line(results.overlaps)] if results.overlaps else []
+    lines = _overlaps_lines(results.overlaps)
     lines += _wrong_lines(results.rows)
     if results.reward:
         lines += reward_lines(results.reward)[:1] if "steps" in results.reward else []
@@ -84,7 +84,9 @@ def reward_lines(reward: Mapping[str, Any]) -> list[str]:
         figures += [f"AUC {reward['auc']:.3f}"] if "auc" in reward else []
         figures += [f"{reward['auc_within_problem']:.3f} within problems"] if "auc_within_problem" in reward else []
         figures.append(f"calibration error {reward['calibration_error']:.3f}")
-        lines.append(f"judge {reward['judge']} on {reward['steps']:,} labelled steps: {', '.join(figures)}")
+        lines.append(
+            f"judge {reward['judge']} on {reward['steps']:,} labelled steps: {', '.join(figures)}{_left_out(reward)}"
+        )
     for one in reward.get("best_of_n", ()):
         gains = [
             f"{100 * one[name]:+.1f} over {what}"
@@ -93,6 +95,11 @@ def reward_lines(reward: Mapping[str, Any]) -> list[str]:
         ]
         lines.append(f"judge {reward['judge']}: {one['policy']} {one['search']}, {one['split']}: {', '.join(gains)}")
     return lines
+
+
+def _left_out(reward: Mapping[str, Any]) -> str:
+    count = reward.get("labels", {}).get("left_out", 0)
+    return f"; {count:,} chains of problems that it was trained on left out" if count else ""
 
 
 def reliability_lines(rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -121,9 +128,11 @@ def aligned(lines: Sequence[Sequence[str]], left: int) -> list[str]:
     return [line.rstrip() for line in padded]
 
 
-def _overlaps_line(overlaps: Sequence[Overlap]) -> str:
-    parts = [f"{overlap.split} {_overlap(overlap)}" for overlap in overlaps]
-    return f"like problems of {overlaps[0].against}: {'; '.join(parts)}"
+def _overlaps_lines(overlaps: Sequence[Overlap]) -> list[str]:
+    parts: dict[str, list[str]] = {}
+    for overlap in overlaps:
+        parts.setdefault(overlap.against, []).append(f"{overlap.split} {_overlap(overlap)}")
+    return [f"like problems of {against}: {'; '.join(found)}" for against, found in parts.items()]
 
 
 def _overlap(overlap: Overlap) -> str:

@@ -18,7 +18,8 @@ class Provenance(Config):
     source: str
     """What made them: `monte_carlo`, `omega`, `tree`, `judge`, `revision`, `consensus`, or an imported format."""
     policy: str = ""
-    """Fingerprint of the model that wrote the chains and their completions; empty if unknown."""
+    """Fingerprint of the stage whose model wrote the chains and their completions, or a hash of the recipe's own model;
+    empty if unknown."""
     completions: Whole = 0
     """Completions sampled for each label; 0 where none were."""
     temperature: NonNegative = 0.0
@@ -45,7 +46,7 @@ class LabelRecord(Config):
     labels: list[Probability | None]
     """One a step: the chance that the chain still ends right, or 0 and 1; null where nothing is known."""
     correct: bool | None = None
-    """Whether the final answer is right; null for an unfinished chain, or where nobody asked."""
+    """Whether the final answer is right; null for an unfinished chain, or where nobody asked or could say."""
     prompt_ids: list[Whole] = []
     """The prompt as the policy read it, in tokens; empty for text from elsewhere."""
     step_ids: list[list[Whole]] = []

@@ -72,6 +72,8 @@ class About:
     """What judged the answers of each task, with its version."""
     judge: str = ""
     """The reward model that judged steps, if one did."""
+    overrides: tuple[str, ...] = ()
+    """What `o1kit score --set` changed in the recipe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,10 @@ class Results:
 
 def write_results(path: Path, results: Results) -> None:
     """Writes results as JSON, atomically."""
-    write_json(path, {"format": FORMAT, **asdict(results)})
+    data = asdict(results)
+    for row, written in zip(results.rows, data["rows"], strict=True):
+        written["name"] = row.name
+    write_json(path, {"format": FORMAT, **data})
 
 
 def read_results(path: Path) -> Results:
@@ -155,11 +160,12 @@ def read_results(path: Path) -> Results:
         if data["format"] not in READABLE:
             known = " and ".join(map(str, READABLE))
             raise DataError(f"{path}: format {data['format']!r}, this version reads {known}. Run the recipe again.")
+        about = data.get("about", {})
         return Results(
             data["run"],
-            tuple(ResultRow(**row) for row in data["rows"]),
+            tuple(ResultRow(**{k: v for k, v in row.items() if k != "name"}) for row in data["rows"]),
             tuple(Answer(**answer) for answer in data.get("answers", ())),
-            About(**data.get("about", {})),
+            About(**about | {"overrides": tuple(about.get("overrides", ()))}),
             tuple(Comparison(**one) for one in data.get("comparisons", ())),
             tuple(Overlap(**one | {"examples": tuple(one["examples"])}) for one in data.get("overlaps", ())),
             data.get("reward", {}),

@@ -68,7 +68,7 @@ def tree_record(
     return {
         "format": FORMAT,
         "recipe_hash": origin.recipe_hash,
-        "problem": asdict(problem),
+        "problem": {"id": problem.id, "task": problem.task, "prompt": problem.prompt},
         "search": {"title": origin.title, "section": dict(origin.section)},
         "policy": origin.policy,
         "split": origin.split,

@@ -46,7 +46,7 @@ class UsageRecord(Config):
     generated: Whole = 0
     """Tokens sampled."""
     scored: Whole = 0
-    """Tokens judged."""
+    """Tokens that reward models read, cached or not."""
 
 
 class NodeRecord(Config):

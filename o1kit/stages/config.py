@@ -1,13 +1,11 @@
 """What every training stage's recipe section has in common."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from o1kit.config import Config, Count, NonNegative, Positive, Probability, StageName
+from o1kit.config import STEPS, Config, NonNegative, Positive, Probability, StageName, Steps
 from o1kit.models.config import LoraConfig
 from o1kit.reference import Reference
 
@@ -36,7 +34,7 @@ class OptimizerConfig(Config):
     """Decoupled weight decay of matrices."""
     betas: list[Probability] = Field(default=[0.9, 0.95], min_length=2, max_length=2)
     """Decay rates of the two moments."""
-    warmup_steps: Annotated[int, Field(ge=0)] = 50
+    warmup_steps: Annotated[int, Field(ge=0), STEPS] = 50
     """Steps of linear warm-up."""
     final_lr_fraction: Probability = 0.1
     """Learning rate at the end, relative to the peak."""
@@ -51,5 +49,5 @@ class TrainingStageConfig(StageConfig):
     """How the weights are updated."""
     lora: LoraConfig | None = None
     """Train adapters only; null trains all weights."""
-    checkpoint_every: Count = 200
+    checkpoint_every: Steps = 200
     """Optimizer steps between checkpoints that a killed run continues from."""

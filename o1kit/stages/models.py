@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from o1kit.artifacts import read_done
+from o1kit.decoding import Decoding
 from o1kit.engines.http import HttpEngine, needs
 from o1kit.engines.http.probe import Capabilities
 from o1kit.engines.policy import LanguagePolicy, PromptTemplate
@@ -16,17 +17,17 @@ from o1kit.errors import EnvironmentFailure
 from o1kit.ledger import Ledger
 from o1kit.models.config import HttpEngineConfig, local_engine
 from o1kit.models.language_model import LanguageModel
-from o1kit.models.load import load_directory
+from o1kit.models.load import load_directory, load_tokenizer
 from o1kit.models.reading import read_reading
-from o1kit.protocols import Decoding, StageInputs
-from o1kit.rewards.build import RewardContext, Scorer, alternatives_of, build_reward
+from o1kit.protocols import StageInputs
+from o1kit.rewards.build import RewardContext, Scorer, alternatives_of, build_reward, sampled_by
 from o1kit.rewards.build import decodings as judge_decodings
-from o1kit.rewards.config import JudgeConfig
+from o1kit.rewards.config import AskedSection, JudgeConfig, Part
 from o1kit.rewards.verifier import verifier_of
 from o1kit.search.config import SearchConfig
 from o1kit.stages.evaluate.config import OWN
 from o1kit.stages.searching import build_engine, build_policy, build_served
-from o1kit.stages.start import served_template, starting_model
+from o1kit.stages.start import recipe_template, served_template, starting_model, template_for
 from o1kit.tasks.suite import Suite
 from o1kit.tracking.progress import say
 
@@ -102,6 +103,7 @@ class Models:
             lambda other: self.asked(other, name),
             self.inputs.seed,
             lambda: verifier_of(self.suite, policy.answer),
+            lambda section: self.asked_there(section, policy),
         )
 
     def adopt(self, name: str, model: LanguageModel, template: PromptTemplate) -> None:
@@ -124,6 +126,28 @@ class Models:
         engine = build_engine(model, template, local_engine(self.inputs.recipe.engine))
         return LanguagePolicy(engine, template, model.context_length, judges=True)
 
+    def asked_there(self, section: AskedSection, policy: LanguagePolicy) -> LanguagePolicy:
+        """The language model on a judge's own servers; here is its tokenizer, which may be that of `policy`.
+
+        Raises:
+            EnvironmentFailure: no server answers, or they lack something that the judge needs.
+        """
+        assert section.engine is not None
+        template, context = policy.template, policy.engine.context_length
+        if section.engine.tokenizer is not None:
+            read = load_tokenizer(section.engine.tokenizer)
+            template = PromptTemplate(read.tokenizer, self.suite.grading.answer_rule)
+            context = read.context_length
+        elif section.model == OWN:
+            template, context = recipe_template(self.inputs, self.suite)
+        elif section.model is not None:
+            template, context = served_template(self.inputs, section.model, self.suite)
+        asking = sampled_by(cast(Part, section))
+        wanted = [need for decoding in asking for need in needs(decoding)]
+        found = build_served(template, context, section.engine, wanted, "this judge", judges=True)
+        check_alternatives(getattr(found.engine, "able", None), asking)
+        return found
+
     def version(self, name: str) -> int | None:
         """Rounds of PPO that a policy has been through, if it is from a ppo stage."""
         artifact = self.inputs.artifacts.get(name)
@@ -137,7 +161,7 @@ class Models:
                 model, template = starting_model(self.inputs, None, self.suite)
             else:
                 model, tokenizer = load_directory(self.inputs.artifacts[name].directory)
-                template = PromptTemplate(tokenizer, self.suite.grading.answer_rule)
+                template = template_for(tokenizer, self.suite)
             self._loaded[name] = (model.to(self._device()).eval(), template)
         return self._loaded[name]
 

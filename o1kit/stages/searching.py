@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar, overload
 
 from o1kit import registry
 from o1kit.artifacts import CHECKPOINTS
@@ -13,7 +14,8 @@ from o1kit.config import public
 from o1kit.engines.http import HttpEngine, Vocabulary
 from o1kit.engines.policy import LanguagePolicy, PromptTemplate
 from o1kit.engines.torch import TorchEngine
-from o1kit.models.config import HttpEngineConfig, TorchEngineConfig
+from o1kit.ledger import reading
+from o1kit.models.config import ServersConfig, TorchEngineConfig
 from o1kit.models.language_model import LanguageModel
 from o1kit.models.reading import read_reading
 from o1kit.protocols import Engine, StageInputs
@@ -52,7 +54,13 @@ def build_policy(
 
 
 def build_served(
-    template: PromptTemplate, context_length: int, config: HttpEngineConfig, needs: Sequence[str], purpose: str
+    template: PromptTemplate,
+    context_length: int,
+    config: ServersConfig,
+    needs: Sequence[str],
+    purpose: str,
+    *,
+    judges: bool = False,
 ) -> LanguagePolicy:
     """A policy that servers hold; only its tokenizer is here.
 
@@ -63,7 +71,7 @@ def build_served(
     words = Vocabulary(template.encode, template.written, template.eos_id, ends)
     engine = HttpEngine(config, words, context_length)
     asyncio.run(engine.require(needs, purpose))
-    return LanguagePolicy(engine, template, engine.context_length)
+    return LanguagePolicy(engine, template, engine.context_length, judges=judges)
 
 
 def build_verifier(suite: Suite, policy: LanguagePolicy) -> Verifier:
@@ -107,6 +115,13 @@ def journals_of(inputs: StageInputs) -> Journals:
     )
 
 
+async def counted(search: Awaitable[SearchResult]) -> SearchResult:
+    """What a search finds; `scored` of its usage is what reward models have read for it."""
+    with reading() as read:
+        found = await search
+    return replace(found, usage=replace(found.usage, scored=read.tokens))
+
+
 def mean_stats(results: Sequence[SearchResult]) -> dict[str, float]:
     """What the searches tell about themselves, each the mean over those that tell it."""
     names = sorted({name for result in results for name in result.stats})
@@ -114,10 +129,37 @@ def mean_stats(results: Sequence[SearchResult]) -> dict[str, float]:
     return {name: sum(values) / len(values) for name, values in told.items()}
 
 
+@overload
 def run_all(
-    items: Sequence[T], work: Callable[[int, T], Awaitable[U]], *, label: str, concurrency: int = 512
+    items: Sequence[T],
+    work: Callable[[int, T], Awaitable[U]],
+    *,
+    label: str,
+    concurrency: int = ...,
+    finish: None = ...,
+) -> list[U]: ...
+@overload
+def run_all(
+    items: Sequence[T],
+    work: Callable[[int, T], Awaitable[Any]],
+    *,
+    label: str,
+    concurrency: int = ...,
+    finish: Callable[[Any], Awaitable[U]] | None,
+) -> list[U]: ...
+def run_all(
+    items: Sequence[T],
+    work: Callable[[int, T], Awaitable[Any]],
+    *,
+    label: str,
+    concurrency: int = 512,
+    finish: Callable[[Any], Awaitable[U]] | None = None,
 ) -> list[U]:
-    """`work(index, item)` for every item, many at a time, with progress; results in the order of the items."""
+    """`work(index, item)` for every item, many at a time, with progress; results in the order of the items.
+
+    `finish` makes the result of what `work` returns and asks no engine: the next item begins meanwhile. So what an
+    engine computes together, and its last digits, do not depend on how long other processes take to verify.
+    """
     results: dict[int, U] = {}
 
     async def drive(progress: Progress) -> None:
@@ -125,7 +167,8 @@ def run_all(
 
         async def one(index: int, item: T) -> None:
             async with gate:
-                results[index] = await work(index, item)
+                made = await work(index, item)
+            results[index] = made if finish is None else await finish(made)
             progress.advance(1)
 
         await asyncio.gather(*(one(i, item) for i, item in enumerate(items)))

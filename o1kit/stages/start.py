@@ -33,10 +33,21 @@ def starting_model(inputs: StageInputs, policy: str | None, suite: Suite) -> tup
     else:
         section = inputs.recipe.model
         model, tokenizer = registry.lookup("models", section.kind)(section, inputs, suite)
-    template = PromptTemplate(tokenizer, suite.grading.answer_rule)
+    template = template_for(tokenizer, suite)
     if policy is None:
         check_prompts(suite, template, model.context_length)
     return model, template
+
+
+def template_for(tokenizer: Any, suite: Suite) -> PromptTemplate:
+    """How a model's tokenizer reads problems and writes steps.
+
+    Raises:
+        DataError: no step could end with it.
+    """
+    template = PromptTemplate(tokenizer, suite.grading.answer_rule)
+    template.check_steps()
+    return template
 
 
 def scratch_model(config: ScratchModelConfig, inputs: StageInputs, suite: Suite) -> tuple[LanguageModel, Any]:
@@ -56,7 +67,7 @@ def served_template(inputs: StageInputs, policy: str | None, suite: Suite) -> tu
         found = load_tokenizer(inputs.artifacts[policy].directory)
     else:
         found = load_tokenizer(inputs.recipe.model.source, inputs.recipe.model.context_length)
-    template = PromptTemplate(found.tokenizer, suite.grading.answer_rule)
+    template = template_for(found.tokenizer, suite)
     if policy is None:
         check_prompts(suite, template, found.context_length)
     return template, found.context_length
@@ -66,7 +77,7 @@ def recipe_template(inputs: StageInputs, suite: Suite) -> tuple[PromptTemplate, 
     """Tokenizer and context of the recipe's model, which all its stages share; no weights are made or read."""
     if not isinstance(inputs.recipe.model, ScratchModelConfig):
         return served_template(inputs, None, suite)
-    template = PromptTemplate(_scratch_tokenizer(inputs, suite), suite.grading.answer_rule)
+    template = template_for(_scratch_tokenizer(inputs, suite), suite)
     context: int = inputs.recipe.model.context_length
     check_prompts(suite, template, context)
     return template, context

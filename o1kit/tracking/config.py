@@ -1,7 +1,5 @@
 """Recipe sections of trackers: where metrics go besides the files that are always written."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from o1kit.config import Config

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from o1kit.cli import main
+from o1kit.decoding import Decoding
 from o1kit.errors import DataError
-from o1kit.protocols import Decoding
 from o1kit.report.tree import (
     Origin,
     json_schema,

@@ -12,9 +12,10 @@ from typing import Any
 import lightning as L
 import pytest
 
+from o1kit.decoding import Decoding
 from o1kit.functional.keys import derive
 from o1kit.ledger import Ledger
-from o1kit.protocols import Artifact, Decoding, StageInputs
+from o1kit.protocols import Artifact, StageInputs
 from o1kit.recipe.schema import Recipe
 from o1kit.report.outputs import FILE as OUTPUTS
 from o1kit.report.outputs import Outputs, read_outputs
@@ -28,6 +29,7 @@ from tests.small import RECIPE
 from tests.tiny import tiny
 
 COUNT = 12
+MADE_FROM = {"sft": (), "prm": ("sft",), "ppo": ("sft", "prm"), "evaluate": ("sft", "prm", "ppo")}
 SECRET = "4711"
 """The right answer to every problem; no prompt and no file of outputs but those with right answers may hold it."""
 GREEDY, SAMPLE = {"kind": "greedy"}, {"kind": "sample", "num_samples": 4}
@@ -164,7 +166,7 @@ def evaluate(folder: Path, patch: pytest.MonkeyPatch, judge: Any = None, **secti
     recipe = recipe_of(**section)
     (folder / "recipe.json").write_text(recipe.model_dump_json())
     artifacts = {name: Artifact(name, name, folder / name, "x") for name in ("sft", "prm", "ppo")}
-    inputs = StageInputs(recipe.stages[-1], recipe, folder, folder / "evaluate", artifacts, 5, "hash")
+    inputs = StageInputs(recipe.stages[-1], recipe, folder, folder / "evaluate", artifacts, 5, "hash", MADE_FROM)
     stage = EvaluateStage()
     built = stage.build(inputs)
     assert isinstance(built.module, EvaluateModule)

@@ -69,7 +69,7 @@ def test_pass_at_k_is_the_share_of_all_subsets_with_a_right_answer(done: Evaluat
     ]
     assert len(shares) == 3 * COUNT
     assert done.accuracy(f"pass@{k}") == pytest.approx(mean(shares))
-    curve = done.results.find("sft", "pass@4", "heldout").extra["pass_at_k"]  # type: ignore[union-attr]
+    curve = done.results.find("sft", "pass@4", "heldout").extra["oracle_pass_at_k"]  # type: ignore[union-attr]
     assert curve.keys() == {"1", "2", "4"}
     if k != 3:
         assert curve[str(k)] == pytest.approx(mean(shares))
@@ -147,7 +147,14 @@ def test_tokens_of_policy_and_judge_are_counted(done: Evaluated) -> None:
     chains = [[done.outputs.chains[name].tokens for name in line.chains] for line in found]
     assert row is not None
     assert row.tokens_per_problem == pytest.approx(mean(map(sum, chains)))
-    assert row.extra["scored_per_problem"] == pytest.approx(mean(map(sum, chains)))
+    prompts: dict[str, set[float]] = {}
+    for line in found:  # each different chain is read once, after its problem's prompt
+        texts = {done.outputs.chains[name].text: done.outputs.chains[name].tokens for name in line.chains}
+        prompts.setdefault(line.problem, set()).add((line.scored - sum(texts.values())) / len(texts))
+    assert all(len(lengths) == 1 and lengths.pop() > 0 for lengths in prompts.values())
+    assert row.extra["scored_per_problem"] == pytest.approx(mean(line.scored for line in found))
+    plain = done.results.find("sft", "majority@4", "heldout")
+    assert plain is not None and plain.extra["scored_per_problem"] == 0
     two = done.results.find("sft", "pass@2", "heldout")
     assert two is not None and two.tokens_per_problem == pytest.approx(row.tokens_per_problem / 2)
 
@@ -208,6 +215,12 @@ def test_results_say_what_they_come_from(once: Evaluated) -> None:
     assert (about.recipe_hash, about.stage, about.seed, about.judge) == ("hash", "evaluate", 5, "prm")
     assert about.o1kit == once.outputs.header.o1kit != ""
     assert about.graders == once.outputs.header.graders
+
+
+def test_bounds_are_called_oracle_in_the_file(once: Evaluated) -> None:
+    rows = json.loads((once.folder / "results.json").read_text())["rows"]
+    assert {(row["search"], row["name"]) for row in rows if row["oracle"]} == {("pass@4", "pass@4 (oracle)")}
+    assert all(row["search"] == row["name"] for row in rows if not row["oracle"])
 
 
 def test_bounds_are_called_oracle_in_the_table(once: Evaluated) -> None:

@@ -13,11 +13,12 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 from o1kit.errors import DataError
 from o1kit.functional.process_metrics import NO_ERROR
 from o1kit.protocols import Artifact, StageInputs
+from o1kit.report.details import reward_lines
 from o1kit.report.label_schema import LabelRecord
 from o1kit.report.reliability import FILE, draw_reliability
 from o1kit.stages.evaluate.config import EvaluateConfig
 from o1kit.stages.evaluate.judged import JudgedChain, chain_of, label_metrics, labelled, true_error
-from tests.stages.planted_answers import GREEDY, evaluate
+from tests.stages.planted_answers import GREEDY, PlantedJudge, evaluate
 from tests.tiny import tiny
 
 
@@ -104,6 +105,35 @@ def test_the_stage_measures_its_judge(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "labels.jsonl").write_text(record(labels=[None, None]).model_dump_json())
     with pytest.raises(DataError, match="no step has a label"):
         evaluate(tmp_path, monkeypatch, labels=labels, searches=[GREEDY])
+
+
+def test_chains_of_problems_that_the_judge_was_trained_on_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The planted recipe's reward model is trained on labels of the first ten training problems."""
+    labels = {"kind": "file", "path": "labels.jsonl", "format": "o1kit"}
+    prompts = [f"Problem {i} of lot 200: how many?" for i in (0, 9, 10)]
+    rows = [record(prompt=prompt, problem=prompt) for prompt in prompts]
+    (tmp_path / "labels.jsonl").write_text("\n".join(row.model_dump_json() for row in rows))
+    found = evaluate(tmp_path, monkeypatch, labels=labels, searches=[GREEDY])
+    assert (found.results.reward["chains"], found.results.reward["labels"]["left_out"]) == (1, 2)
+    assert reward_lines(found.results.reward)[0].endswith("; 2 chains of problems that it was trained on left out")
+    (tmp_path / "labels.jsonl").write_text(rows[0].model_dump_json())
+    with pytest.raises(DataError, match="trained on labels of all these problems"):
+        evaluate(tmp_path, monkeypatch, labels=labels, searches=[GREEDY])
+
+
+def test_figures_of_a_judge_that_knows_the_answers_say_oracle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = {"kind": "file", "path": "labels.jsonl", "format": "o1kit"}
+    found = {}
+    for oracle in (True, False):
+        folder = tmp_path / str(oracle)
+        folder.mkdir()
+        (folder / "labels.jsonl").write_text(record().model_dump_json())
+        found[oracle] = evaluate(folder, monkeypatch, PlantedJudge(oracle), labels=labels, searches=[GREEDY])
+    told = {oracle: (one.results.reward["judge"], one.results.reward["oracle"]) for oracle, one in found.items()}
+    assert told == {True: ("prm oracle", True), False: ("prm", False)}
+    assert reward_lines(found[True].results.reward)[0].startswith("judge prm oracle on 2 labelled steps")
 
 
 def test_without_matplotlib_there_is_no_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

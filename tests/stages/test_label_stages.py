@@ -6,17 +6,21 @@ import asyncio
 import json
 import math
 import random
+import re
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import pytest
 
+from o1kit.decoding import Decoding
 from o1kit.functional.keys import derive
 from o1kit.models.load import save_directory
 from o1kit.plan import compile_recipe
-from o1kit.protocols import Decoding, Span
+from o1kit.protocols import Span, StageInputs
 from o1kit.report.label_schema import LabelRecord, Provenance
 from o1kit.report.labels import read_labels, read_pairs, write_records
 from o1kit.rewards.verifier import Verifier
@@ -28,8 +32,9 @@ from o1kit.stages.labels.judge import Judge
 from o1kit.stages.labels.module import LabelsModule
 from o1kit.stages.labels.stage import LabelsStage
 from o1kit.stages.labels.write import write_labels
+from o1kit.stages.own import policy_fingerprint
 from o1kit.types import Action, Completion, Problem, Score, State
-from tests.small import built, small
+from tests.small import RECIPE, built, small
 from tests.stages.test_labels import MONTE_CARLO, OMEGA, ROWS, Planted
 from tests.tiny import problem, tiny
 
@@ -61,12 +66,12 @@ def run(start: Path, folder: Path, source: dict[str, Any], **more: Any) -> Label
     """Runs a labels stage, whose file lies in `folder` then."""
     block, max_batch = more.pop("block", 1024), more.pop("max_batch", 256)
     folders = {name: start / name for name in ("sft", "other")} | more.pop("artifacts", {})
-    seed = more.pop("seed", 0)
+    seed, top = more.pop("seed", 0), {"model": more.pop("model")} if "model" in more else {}
     policy = {} if source["kind"] in ("consensus", "file") else {"policy": "sft"}
     stage = {"kind": "labels", "name": "labels", "source": source} | policy | more
     rows = {"kind": "jsonl", "path": str(start / "rows.jsonl")}
     splits = {name: {"num_problems": 5, "sources": [rows]} for name in ("train", "heldout")}
-    recipe = small(stages=[stage], tasks=splits, seed=seed, engine={"max_batch": max_batch})
+    recipe = small(stages=[stage], tasks=splits, seed=seed, engine={"max_batch": max_batch}, **top)
     made = built(recipe, "labels", folder, folders)
     module: Any = made.module
     module.block = block
@@ -113,6 +118,22 @@ def test_provenance_is_filled(base: Any) -> None:
         source=source["kind"], policy="x", completions=2, temperature=1.0, estimate="soft", seed=module.inputs.seed
     )
     assert {r.provenance.model_dump_json() for r in found} == {expected.model_dump_json()}
+
+
+def test_provenance_tells_one_model_of_the_recipe_from_another(start: Path, tmp_path: Path) -> None:
+    """It names weights, not folders; those of a model made here follow from its section and the stage's seed."""
+    shutil.copytree(start / "sft", tmp_path / "copy")
+    found = []
+    for i, folder in enumerate((start / "sft", tmp_path / "copy", start / "other")):
+        model = {"kind": "hf", "source": str(folder)}
+        run(start, tmp_path / str(i), MONTE_CARLO | {"num_problems": 1}, policy="model", model=model)
+        found.append(records(tmp_path / str(i))[0].provenance.policy)
+    assert found[0] == found[1] != found[2] and all(re.fullmatch("[0-9a-f]{64}", x) for x in found)
+    inputs = StageInputs(None, small(), Path(), tmp_path, {}, 0)
+    assert policy_fingerprint(inputs, "model", 1) == policy_fingerprint(inputs, "model", 1)
+    wider = replace(inputs, recipe=small(model=RECIPE["model"] | {"hidden_size": 64}))
+    assert len({policy_fingerprint(*x) for x in ((inputs, "model", 1), (inputs, "model", 2), (wider, "model", 1))}) == 3
+    assert policy_fingerprint(inputs, None, 1) == ""
 
 
 def test_no_prefix_is_labelled_twice_but_by_equal_chains(base: Any) -> None:

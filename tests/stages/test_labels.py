@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from o1kit.protocols import Decoding
+from o1kit.decoding import Decoding
 from o1kit.report.label_schema import LabelRecord
 from o1kit.stages.labels.config import MonteCarloLabelsConfig, OmegaLabelsConfig
 from o1kit.stages.labels.consensus import agreed

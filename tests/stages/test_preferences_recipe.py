@@ -98,6 +98,12 @@ DPO = """\
             "chains: 2}\n    objective: {kind: pairwise, pairs_per_problem: 2}",
             "`pairs_per_problem` counts only with",
         ),
+        ("chains: 2}", "chains: 2}\n    objective: {kind: pairwise, loss: dpo}", "a head answers none: read by tokens"),
+        (
+            "chains: 2}",
+            "chains: 2}\n    objective: {kind: pairwise, beta: 0.2}\n    reading: {by: tokens, good: a, bad: b}",
+            "`beta` counts only with `loss: dpo`",
+        ),
         ("{kind: monte_carlo, chains: 2}", "{kind: pairs, path: x}", "pairs say which of two chains is better"),
         ("{kind: monte_carlo, chains: 2}", "{kind: stage, stage: sft}", "is of kind sft, labels is needed"),
         (

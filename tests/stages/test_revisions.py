@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from o1kit.decoding import Decoding
 from o1kit.errors import DataError, RecipeError
 from o1kit.functional.keys import derive
-from o1kit.protocols import Decoding, Span
+from o1kit.protocols import Span
 from o1kit.recipe.loader import load_recipe
 from o1kit.report.label_schema import LabelRecord, Provenance
-from o1kit.report.labels import read_pairs
+from o1kit.report.labels import read_pairs, record_line
 from o1kit.stages.labels.config import RevisionLabelsConfig
 from o1kit.stages.labels.desk import Desk
 from o1kit.stages.labels.revision import Revision
@@ -161,6 +162,26 @@ def test_through_the_stages(start: Path, tmp_path: Path) -> None:
     PairsStage().export(stage, tmp_path / "pairs")
     pairs = list(read_pairs(tmp_path / "pairs" / "pairs.jsonl"))
     assert [(p.problem, p.chosen, p.rejected) for p in pairs] == [(r.problem, r.steps, r.revised) for r in made]
+
+
+def test_where_no_chain_is_written_anew_the_reason_is_told(start: Path, tmp_path: Path) -> None:
+    run(start, tmp_path / "mc", MONTE_CARLO)
+    prompts = {name: text + "long " * 200 for name, text in PROMPTS.items()}
+    source = {"kind": "revision", "of": "mc", "principles": ["!"], "critique_tokens": 3, **prompts}
+    number = len(records(tmp_path / "mc"))
+    with pytest.raises(DataError, match=rf"0 came back unchanged, and the prompts of {number} do not fit"):
+        run(start, tmp_path / "rev", source, artifacts={"mc": tmp_path / "mc"})
+
+
+def test_revisions_of_problems_that_no_split_knows_are_kept_for_pairs(start: Path, tmp_path: Path) -> None:
+    run(start, tmp_path / "mc", MONTE_CARLO)
+    path = tmp_path / "mc" / "labels.jsonl"
+    strange = [record.model_copy(update={"problem": f"elsewhere/{i}"}) for i, record in enumerate(records(path.parent))]
+    path.write_bytes(b"".join(map(record_line, strange)))
+    prompts = {name: text.replace("|", "") for name, text in PROMPTS.items()}
+    source = {"kind": "revision", "of": "mc", "principles": ["!", "?"], "critique_tokens": 3, **prompts}
+    found = run(start, tmp_path / "rev", source, artifacts={"mc": tmp_path / "mc"})
+    assert found.counts.labelled == 0 < found.counts.records == len(records(tmp_path / "rev"))
 
 
 @pytest.mark.parametrize(

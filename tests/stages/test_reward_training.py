@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +17,7 @@ from o1kit.engines.policy import PromptTemplate
 from o1kit.engines.torch import TorchEngine
 from o1kit.errors import DataError
 from o1kit.functional.calibration import fit_platt
+from o1kit.functional.dpo import sigmoid_loss
 from o1kit.functional.pairwise_prompt import comparison_prompt
 from o1kit.models.config import ScratchModelConfig
 from o1kit.models.language_model import LanguageModel
@@ -25,6 +27,7 @@ from o1kit.models.tokenizer import build_char_tokenizer
 from o1kit.protocols import BuiltStage
 from o1kit.report.label_schema import LabelRecord, PairRecord, Provenance
 from o1kit.report.labels import write_records
+from o1kit.stages.prm.data import collate
 from o1kit.stages.prm.examples import Example
 from o1kit.stages.prm.measure import Read, cross_calibrated
 from tests.small import RECIPE, built, small
@@ -146,6 +149,40 @@ def test_comparisons_are_asked_in_both_orders_and_learned(tmp_path: Path) -> Non
     assert read_reading(tmp_path / "prm").kind == "pairwise"
 
 
+DPO = {"kind": "pairwise", "loss": "dpo", "beta": 0.3}
+
+
+def test_comparisons_are_trained_by_dpo_relative_to_the_model_as_it_was(tmp_path: Path) -> None:
+    """The loss is DPO's of the two answers Yes and No, whose log-probabilities are taken from both models."""
+    stage = staged(tmp_path, paired(records(8)), objective=DPO, reading=TOKENS, steps=2, batch_size=6)
+    stage.data.setup("fit")
+    module: Any = stage.module
+    module.log = module.log_dict = lambda *_: None
+    examples = stage.data.train_examples[:6]  # type: ignore[attr-defined]
+    batch, before = collate(examples), load_directory(tmp_path / "sft")[0]
+    assert module.training_step(batch, 0).item() == pytest.approx(math.log(2), abs=1e-5), "nothing has moved yet"
+    torch.nn.init.normal_(module.model.lm.get_input_embeddings().weight, generator=torch.Generator().manual_seed(1))
+    good, bad = module.model.label_ids
+    chosen, rejected = [], []
+    for example in examples:
+        token_ids = torch.tensor([example.token_ids])
+        now, then = (
+            m.logits(m.hidden(token_ids, use_cache=False)[0, -1]).log_softmax(-1) for m in (module.model, before)
+        )
+        better, other = (good, bad) if example.labels == (1.0,) else (bad, good)
+        chosen.append(now[better] - then[better])
+        rejected.append(now[other] - then[other])
+    expected = sigmoid_loss(torch.stack(chosen) - torch.stack(rejected), 0.3)
+    torch.testing.assert_close(module.training_step(batch, 0), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_comparisons_are_learned_by_dpo_too(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"objective": DPO, "reading": TOKENS, "steps": 60, "batch_size": 32}
+    summary = trained(staged(tmp_path, paired(records(80)), **options), tmp_path)
+    assert summary["prm/symmetric_acc"] > 0.95
+    assert read_reading(tmp_path / "prm").kind == "pairwise"
+
+
 @pytest.mark.parametrize("reading", [{}, {"mark": "#"}, TOKENS, MARKED], ids=str)
 def test_the_logit_that_is_trained_is_the_one_that_an_engine_reads(reading: Any, tmp_path: Path) -> None:
     """Systems whose labels are shifted by one token train the logit before the one they read."""
@@ -177,8 +214,6 @@ def test_a_label_moves_the_logit_at_its_own_position_only(reading: Any, tmp_path
     stage = staged(tmp_path, records(4), reading=reading, steps=1)
     stage.data.setup("fit")
     example = next(e for e in stage.data.train_examples if len(e.ends) == 3)  # type: ignore[attr-defined]
-    from o1kit.stages.prm.data import collate
-
     module: Any = stage.module
     batch = collate([example._replace(ends=example.ends[1:2], labels=example.labels[1:2], ended=False)])
     kept: dict[str, torch.Tensor] = {}
@@ -246,6 +281,8 @@ def test_no_problem_is_measured_with_a_calibration_that_has_seen_it() -> None:
         {"reading": TOKENS | {"bad": "!"}},
         {"calibrate": True},
         {"objective": {"kind": "pairwise", "pairs_per_problem": 1}, "reading": TOKENS},
+        {"objective": {"kind": "pairwise", "loss": "dpo"}, "reading": TOKENS},
+        {"objective": {"kind": "pairwise", "loss": "dpo", "beta": 5.0}, "reading": TOKENS},
         {"labels": "other"},
         {"steps": 3},
         {"batch_size": 3},
@@ -258,8 +295,10 @@ def test_every_option_changes_the_result(change: dict[str, Any], tmp_path: Path)
     base: dict[str, Any] = {"steps": 2, "batch_size": 6}
     if change.get("reading") and change["reading"] != TOKENS:
         base["reading"] = TOKENS if "good" in change["reading"] else {}
-    if "pairs_per_problem" in change.get("objective", {}):
+    if {"pairs_per_problem", "loss"} & set(change.get("objective", {})):
         base |= {"reading": TOKENS, "objective": {"kind": "pairwise"}}
+    if "beta" in change.get("objective", {}):
+        base["objective"] = base["objective"] | {"loss": "dpo"}
 
     def weights(name: str, changes: dict[str, Any]) -> list[torch.Tensor]:
         folder = tmp_path / name

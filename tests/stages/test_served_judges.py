@@ -11,9 +11,11 @@ from typing import Any
 import lightning as L
 import pytest
 
+from o1kit.decoding import Decoding
+from o1kit.engines.http import HttpEngine
 from o1kit.errors import EnvironmentFailure
 from o1kit.models.load import save_directory
-from o1kit.protocols import Decoding, Span
+from o1kit.protocols import Span
 from o1kit.rewards.config import JudgeRewardConfig
 from o1kit.types import State
 from tests.gguf_file import write_gguf
@@ -81,6 +83,52 @@ def test_a_served_policy_judges_as_it_does_here(served: tuple[Path, Server], tmp
     reply = {"kind": "labels", "good": good, "bad": bad, "alternatives": 20}
     one, other = asyncio.run(values(state, JudgeRewardConfig.model_validate({**JUDGE, "reply": reply})))
     assert one == pytest.approx(other, abs=0.01) and 0 < one < 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("named", ["policy", "stage", "folder"])
+def test_a_served_model_judges_a_policy_that_is_here(
+    served: tuple[Path, Server], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The policy is another model than the one on the server, whose weights are not loaded here."""
+    model, template = tiny(seed=3, context=300)
+    save_directory(model, template.tokenizer, tmp_path / "own")
+    servers = http(served[1]) | ({"tokenizer": str(served[0] / "sft")} if named == "folder" else {})
+    judge = {**JUDGE, "engine": servers} | ({"model": "sft"} if named == "stage" else {})
+    search = {"kind": "best_of_n", "num_samples": 2}
+    extra = [{"kind": "sft", "name": "own", "steps": 1}, {"kind": "evaluate", "name": "it", "policies": ["own"]}]
+    extra[1] |= {"judge": judge, "searches": [search], "max_failed_judgements": 1.0}
+    recipe = small(tasks=FEW, stages=[*RECIPE["stages"], *extra])
+    made: Any = built(recipe, "it", tmp_path / "it", {"own": tmp_path / "own", "sft": served[0] / "sft"})
+    asked: list[Any] = []
+    sample = HttpEngine.sample
+    monkeypatch.setattr(HttpEngine, "sample", lambda self, *a: asked.append(a) or sample(self, *a))
+    L.Trainer(accelerator="cpu", enable_checkpointing=False, **OPTIONS).test(made.module, made.data, verbose=False)
+    spent = made.module.rows[0].extra["computed_per_problem"]
+    assert asked and spent["judge"]["score_generated"] >= 1 and "score_generated" not in spent["policy"]
+    assert list(made.module.models._loaded) == ["own"]
+    there = made.module.models.judge(recipe.stages[-1].judge, made.module.models.policy("own"), "own")
+    assert isinstance(there.engine, HttpEngine)
+
+
+@pytest.mark.slow
+def test_a_served_model_judges_and_pays_a_policy_that_learns_here(served: tuple[Path, Server], tmp_path: Path) -> None:
+    judge = {**JUDGE, "engine": http(served[1])}
+    recipe = small({"ppo": {"judge": judge, "reward": {"kind": "mixture", "of": [{"kind": "verifier"}, judge]}}})
+    made: Any = built(recipe, "ppo", tmp_path, {"sft": served[0] / "sft"})
+    collector = made.data.collector
+    (paid,) = collector.reward_models.values()
+    assert {type(one.engine) for one in (collector.judge, paid)} == {HttpEngine}
+    assert collector.judge.engine.ledger is not paid.engine.ledger
+
+
+@pytest.mark.slow
+def test_what_a_judges_own_server_lacks_is_told(served: tuple[Path, Server], tmp_path: Path) -> None:
+    many = {**JUDGE, "engine": http(served[1]), "reply": {**JUDGE["reply"], "alternatives": 10**6}}
+    made = stage(served, tmp_path, many, None)
+    models = made.module.models
+    with pytest.raises(EnvironmentFailure, match=r"the judge looks at 1000000 alternatives.*the server reports"):
+        models.judge(made.module.config.judge, models.policy("sft"), "sft")
 
 
 def test_what_the_server_lacks_is_told_before_anything_is_searched(served: tuple[Path, Server], tmp_path: Path) -> None:

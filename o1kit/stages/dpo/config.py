@@ -1,12 +1,10 @@
 """Recipe section of direct preference optimisation."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from o1kit.config import Config, Count, FilePath, NonNegative, Positive, StageName
+from o1kit.config import SHARE, Config, Count, FilePath, NonNegative, Positive, StageName, Steps
 from o1kit.stages.config import TrainingStageConfig
 
 
@@ -46,14 +44,14 @@ class DpoConfig(TrainingStageConfig):
     log_ratio: Literal["sum", "mean"] = "sum"
     """What a chain's log-ratio is over its tokens; `mean` does not favour long or short chains, and is how IPO's
     authors use it."""
-    label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5), SHARE] = 0.0
     """Share of pairs whose order is taken to be wrong (conservative DPO)."""
     mask_shared_prefix: bool = True
     """Tokens that both chains begin with do not count (Marco-o1 v2, arXiv 2503.01461). In a sum they cancel
     anyway; in a mean they would dilute what differs."""
     sft_coef: NonNegative = 0.0
     """Weight of the next-token loss on the whole better chain (Marco-o1 v2): keeps it from becoming less likely too."""
-    steps: Count = 200
+    steps: Steps = 200
     """Optimizer steps."""
     batch_size: Count = 32
     """Pairs a step."""

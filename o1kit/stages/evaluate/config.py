@@ -1,12 +1,10 @@
 """Recipe section of the evaluation."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from o1kit.config import Beside, Config, Count, Probability, StageName
+from o1kit.config import COUNT, SHARE, Beside, Config, Count, Probability, StageName, Unit
 from o1kit.rewards.config import JudgeConfig
 from o1kit.search.config import SearchConfig
 from o1kit.stages.config import StageConfig
@@ -33,15 +31,18 @@ class BaselineConfig(Config):
 
 
 class OverlapConfig(Config):
-    """How problems are compared with training problems.
+    """How problems are compared with training problems: those of the split `train`, of other splits that the evaluated
+    stages, or those they are made from, sampled, and of the files of labels and pairs that these read.
 
     N-grams that more than ten and more than 1 % of the training problems have belong to a template, and are left out.
     """
 
-    ngram: Annotated[int, Field(ge=2, le=50)] = 13
+    ngram: Annotated[int, Field(ge=2, le=50), Unit("words")] = 13
     """Length of an n-gram in words; of a problem that is shorter, 8, and the whole problem if it is still shorter."""
-    threshold: Annotated[float, Field(gt=0.0, le=1.0)] = 0.8
+    threshold: Annotated[float, Field(gt=0.0, le=1.0), SHARE] = 0.8
     """A problem counts as similar if at least this share of its n-grams occurs in training problems."""
+    known: Annotated[str | None, Beside()] = None
+    """JSON lines with the `prompt` of further problems that something evaluated has learned from; null: none known."""
 
 
 class EvaluateConfig(StageConfig):
@@ -67,15 +68,15 @@ class EvaluateConfig(StageConfig):
 
     The greedy search finds the same chain every time, and runs once.
     """
-    pass_at: list[Annotated[int, Field(ge=2)]] = []
+    pass_at: list[Annotated[int, Field(ge=2), COUNT]] = []
     """For plain samples, further rows: unbiased estimates of pass@k for these k. They need the ground truth to choose.
 
-    All powers of two up to the number of samples are in `results.json` in any case, in `extra.pass_at_k`.
+    All powers of two up to the number of samples are in `results.json` in any case, in `extra.oracle_pass_at_k`.
     """
     compare_to: BaselineConfig | None = None
     """What the other rows are compared with; null: with `greedy` of the same policy, and the policy before."""
     overlap: OverlapConfig | None = OverlapConfig.model_construct()
-    """Looks for problems that are like problems of the split `train`, if there is one; null: does not."""
+    """Looks for problems that are like those of the split `train`, or others that were learned from; null: does not."""
     labels: Annotated[StageLabelsConfig | FileLabelsConfig, Field(discriminator="kind")] | None = None
     """Labelled chains to measure the judge on: accuracy, F1, AUC and calibration of its steps; null: none."""
     max_failed_judgements: Probability = 0.02

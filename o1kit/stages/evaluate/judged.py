@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import product, takewhile
 from pathlib import Path
@@ -12,6 +12,7 @@ from o1kit.artifacts import sha256_of
 from o1kit.engines.policy import PromptTemplate
 from o1kit.engines.spelling import spell_record
 from o1kit.errors import DataError
+from o1kit.functional.overlap import normalised
 from o1kit.functional.process_metrics import (
     NO_ERROR,
     best_threshold,
@@ -50,6 +51,8 @@ def judge_metrics(
     rows: Sequence[ResultRow],
     titles: Sequence[str],
     level: str = "step",
+    oracle: bool = False,
+    learned: Collection[str] = (),
 ) -> dict[str, Any]:
     """All that is known of the judge; empty if the recipe asks for nothing that tells.
 
@@ -61,6 +64,9 @@ def judge_metrics(
         titles: what each of the recipe's searches is called.
         level: `outcome` for a judge of whole chains. It is measured at their ends only: its score of a finished chain
             would tell of every step what came after it.
+        oracle: True if it uses the ground truth: its name then says so.
+        learned: texts of problems whose labels it was trained on, normalised. Chains of these are left out: it would
+            be measured on what it was told.
 
     Raises:
         DataError: the labels cannot be read, or there are none.
@@ -72,9 +78,13 @@ def judge_metrics(
         found["best_of_n"] = gains
     if config.labels is not None:
         path, found_records = labelled(inputs)
-        records = [record for record in found_records if any(x is not None for x in record.labels)]
-        if not records:
+        given = [record for record in found_records if any(x is not None for x in record.labels)]
+        if not given:
             raise DataError(f"{path}: no step has a label. Give labelled chains.")
+        records = [record for record in given if not learned or normalised(record.prompt) not in learned]
+        if not records:
+            text = f"{path}: the judge was trained on labels of all these problems, which would flatter it."
+            raise DataError(f"{text} Label other problems.")
         chains = run_all(records, lambda _, record: judged(record, judge, template), label="judge on labelled chains")
         if level == "outcome":
             chains = [c._replace(labels=c.labels[-1:], scores=c.scores[-1:]) for c in chains]
@@ -82,8 +92,10 @@ def judge_metrics(
             if not chains:
                 raise DataError(f"{path}: no chain has a label at its end, and the judge judges whole chains.")
         sources = sorted({record.provenance.source for record in records})
-        found |= {"labels": {"sha256": sha256_of(path), "sources": sources}, **label_metrics(chains, level)}
-    return {"judge": judge_of(config), **found} if found else {}
+        about = {"sha256": sha256_of(path), "sources": sources, "left_out": len(given) - len(records)}
+        found |= {"labels": about, **label_metrics(chains, level)}
+    name = f"{judge_of(config)} oracle" if oracle else judge_of(config)
+    return {"judge": name, "oracle": oracle, **found} if found else {}
 
 
 def judge_of(config: EvaluateConfig) -> str:

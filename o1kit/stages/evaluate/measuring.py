@@ -90,7 +90,7 @@ def _measured(cell: Cell, metric: Metric, runs: Runs, tasks: Mapping[str, str], 
         extra={
             "scored_per_problem": sum(line.scored for line in everything) / len(everything) * metric.share,
             "tasks": {task: sum(v) / len(v) for task, v in sorted(by_task.items())},
-            "outcomes": _outcomes(everything),
+            "outcomes": outcomes_of(everything),
             **(curve if metric.oracle else {}),
             **mean_stats(everything),
         },
@@ -108,16 +108,16 @@ def mean_stats(lines: Sequence[OutputLine]) -> dict[str, float]:
 
 
 def _curve(config: SearchConfig, runs: Runs) -> dict[str, Any]:
-    """pass@k at all powers of two, for plain samples: what needs the ground truth to choose is under `pass_at_k`."""
+    """pass@k at all powers of two, for plain samples: they need the ground truth to choose, and their name says so."""
     if not isinstance(config, SampleConfig) or config.num_samples < 2:
         return {}
     most = config.num_samples
     ks = [*(1 << i for i in range(most.bit_length()) if 1 << i < most), most]
     lines = [line for run in runs for line in run]
-    return {"pass_at_k": {str(k): sum(map(_pass_at(k), lines)) / len(lines) for k in ks}}
+    return {"oracle_pass_at_k": {str(k): sum(map(_pass_at(k), lines)) / len(lines) for k in ks}}
 
 
-def _outcomes(lines: Sequence[OutputLine]) -> dict[str, int]:
+def outcomes_of(lines: Iterable[OutputLine]) -> dict[str, int]:
     """How many answers ended how."""
     found: dict[str, int] = {}
     for line in lines:

@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 import lightning as L
 
 from o1kit import registry
+from o1kit.decoding import Decoding
 from o1kit.functional.noise import derive
-from o1kit.protocols import Decoding, StageInputs
+from o1kit.protocols import StageInputs
 from o1kit.report.output_schema import OutputLine
 from o1kit.report.results import Answer, ResultRow
 from o1kit.report.tree import tree_record
 from o1kit.rewards.build import engines_of
 from o1kit.rewards.judges import guarded, own_judge
-from o1kit.rewards.verifier import Verifier, verifier_of
+from o1kit.rewards.verifier import verifier_of
 from o1kit.search.config import GreedyConfig, SearchConfig
 from o1kit.search.journal import Journal
 from o1kit.search.journaled import JournaledPolicy
@@ -25,11 +26,12 @@ from o1kit.search.tolerance import Tolerance
 from o1kit.stages.evaluate.config import EvaluateConfig
 from o1kit.stages.evaluate.honest import watched_reward
 from o1kit.stages.evaluate.judged import judge_metrics
-from o1kit.stages.evaluate.measuring import Measured, measure
+from o1kit.stages.evaluate.measuring import Measured, measure, outcomes_of
+from o1kit.stages.evaluate.seen import judge_has_learned, seen_by
 from o1kit.stages.evaluate.shared import SharedSamples, remembered
 from o1kit.stages.evaluate.storing import Book, Cell
 from o1kit.stages.models import Models
-from o1kit.stages.searching import journals_of, judge_name, label, origin_of, run_all
+from o1kit.stages.searching import counted, journals_of, judge_name, label, origin_of, run_all
 from o1kit.tasks.suite import Suite
 from o1kit.types import Problem, Score, SearchResult
 
@@ -51,6 +53,7 @@ class EvaluateModule(L.LightningModule):
         super().__init__()
         self.inputs, self.suite = inputs, suite
         self.config: EvaluateConfig = inputs.config
+        self.seen = seen_by(inputs, suite)
         self.book = Book()
         self.trees: list[dict[str, Any]] = []
         self.asked: list[Answer] = []
@@ -81,6 +84,7 @@ class EvaluateModule(L.LightningModule):
             self._evaluate(name, split, journal)
             pairs = len(self.config.policies) * len(self.config.splits)
             self.tolerance.check(end=batch_idx + 1 == pairs)
+            self._verifier.check(end=batch_idx + 1 == pairs)
         self.tolerance.forget()
 
     def _evaluate(self, name: str, split: str, journal: Journal) -> None:
@@ -96,12 +100,11 @@ class EvaluateModule(L.LightningModule):
             own = own_judge(config, policy.engine)
             judge = scores if own is None else guarded(own, journal, self.tolerance, str(config.judge))
             watched = watched_reward(judge, own or raw) if judge is not None else None
-            more = {"oracle": Verifier(self.suite, self._verifier.pool, policy.answer)} if config.oracle else {}
+            more = {"oracle": self._verifier.reading(policy.answer)} if config.oracle else {}
             run = partial(search.run, policy=shared, reward=watched, **more)
 
             async def work(problem: Problem, key: int, run: Any = run) -> SearchResult:
-                result: SearchResult = await run(shared.start(problem), key=key)
-                return result
+                return await counted(run(shared.start(problem), key=key))
 
             cell = Cell(name, self.label(config), split, place, config.oracle, config.bound is None)
             runs = self._search(cell, config, problems, work)
@@ -156,6 +159,8 @@ class EvaluateModule(L.LightningModule):
             self._placed.append(Placed((first, cell.place, i), found._replace(row=row)))
             self.log(f"eval/{row.name}/{where}", row.accuracy, batch_size=1)
             self.log(f"eval/tokens_per_problem/{row.name}/{where}", row.tokens_per_problem, batch_size=1)
+        for name, number in outcomes_of(line for lines in runs for line in lines).items():
+            self.log(f"eval/answers_{name}/{cell.search}/{where}", float(number), batch_size=1)
         for name, value in wrong.items():
             self.log(f"eval/{name}/{cell.search}/{where}", value, batch_size=1)
 
@@ -201,7 +206,11 @@ class EvaluateModule(L.LightningModule):
             titles = [self.label(search) for search in self.config.searches]
             level = getattr(judge, "level", "step")
             guarded_judge = self.tolerance.wrap(judge, "judge")
-            self.reward = judge_metrics(self.inputs, guarded_judge, policy.template, self.rows, titles, level)
+            oracle = bool(getattr(judge, "oracle", False))
+            learned = judge_has_learned(self.inputs, self.suite) if self.config.labels is not None else ()
+            self.reward = judge_metrics(
+                self.inputs, guarded_judge, policy.template, self.rows, titles, level, oracle, learned
+            )
             self.tolerance.check(end=True)
 
     def configure_optimizers(self) -> None:

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from o1kit.protocols import Decoding, Policy, RankingReward, Span, StepReward
-from o1kit.types import Action, Problem, Score, State
+from o1kit.decoding import Decoding
+from o1kit.ledger import Reading, add_reading, reading
+from o1kit.protocols import Policy, RankingReward, Span, StepReward
+from o1kit.types import READING, Action, Problem, Score, State
 
 
 class SharedSamples:
@@ -61,11 +63,14 @@ class SharedSamples:
 
 
 class SharedScores:
-    """A reward that remembers the step scores of finished chains."""
+    """A reward that remembers the step scores of finished chains, and what was read for them.
+
+    Whoever asks for remembered ones has read as much as who was first.
+    """
 
     def __init__(self, reward: StepReward) -> None:
         self.reward = reward
-        self._scores: dict[tuple[Any, ...], asyncio.Future[tuple[float, ...]]] = {}
+        self._scores: dict[tuple[Any, ...], tuple[Reading, asyncio.Future[tuple[float, ...]]]] = {}
 
     async def score(self, state: State) -> Score:
         """The score of a chain so far."""
@@ -76,9 +81,12 @@ class SharedScores:
         # The same tokens may be cut into steps in several ways, and each has scores of its own.
         name = (state.token_ids, tuple(len(action.completion.token_ids) for action in state.actions))
         if name not in self._scores:
-            self._scores[name] = asyncio.get_running_loop().create_future()
-            self._scores[name].set_result(await self.reward.step_scores(state))
-        return await self._scores[name]
+            with reading() as read:
+                self._scores[name] = read, asyncio.get_running_loop().create_future()
+                self._scores[name][1].set_result(await self.reward.step_scores(state))
+        read, scores = self._scores[name]
+        add_reading(read)
+        return await scores
 
 
 class SharedRanking(SharedScores):
@@ -87,16 +95,20 @@ class SharedRanking(SharedScores):
     def __init__(self, reward: RankingReward) -> None:
         super().__init__(reward)
         self.ranking = reward
-        self._preferred: dict[tuple[tuple[int, ...], tuple[int, ...]], asyncio.Task[float | None]] = {}
+        self._preferred: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[Reading, asyncio.Task[float | None]]] = {}
 
     async def prefer(self, first: State, second: State) -> float | None:
         """The probability that the first chain is better."""
         name = first.token_ids, second.token_ids
         if name not in self._preferred:
-            self._preferred[name] = asyncio.ensure_future(self._ask(first, second))
-        return await asyncio.shield(self._preferred[name])
+            read = Reading()
+            self._preferred[name] = read, asyncio.ensure_future(self._ask(first, second, read))
+        read, preferred = self._preferred[name]
+        add_reading(read)
+        return await asyncio.shield(preferred)
 
-    async def _ask(self, first: State, second: State) -> float | None:
+    async def _ask(self, first: State, second: State, read: Reading) -> float | None:
+        READING.set(read)  # in the task's own context
         return await self.ranking.prefer(first, second)
 
 

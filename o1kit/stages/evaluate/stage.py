@@ -46,7 +46,7 @@ class EvaluateStage:
             tuple(module.asked),
             about,
             tuple(compare(measured, config.compare_to, config.policies)),
-            tuple(overlaps(module.suite, config.splits, config.overlap)),
+            tuple(overlaps(module.suite, config.splits, config.overlap, module.seen)),
             module.reward,
         )
         write_results(directory / FILE, results)

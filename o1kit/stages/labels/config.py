@@ -1,20 +1,30 @@
 """Recipe sections of label stages: where step labels come from."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from o1kit.config import Config, Count, FilePath, NonNegative, Positive, Probability, StageName
+from o1kit.config import (
+    COUNT,
+    SHARE,
+    TOKENS,
+    Config,
+    Count,
+    FilePath,
+    NonNegative,
+    Positive,
+    Probability,
+    StageName,
+    Tokens,
+)
+from o1kit.decoding import Decoding
 from o1kit.functional.prompts import with_places
-from o1kit.protocols import Decoding
 from o1kit.stages.config import StageConfig
 
 Estimate = Literal["hard", "soft"]
 Format = Literal["o1kit", "prm800k", "math_shepherd", "openr", "trl"]
 Neutral = Literal["good", "bad", "unknown"]
-Share = Annotated[float, Field(gt=0.0, le=1.0)]
+Share = Annotated[float, Field(gt=0.0, le=1.0), SHARE]
 RUBRIC = """{problem}
 
 A solution, so far:
@@ -51,7 +61,7 @@ class MonteCarloLabelsConfig(Config):
     """Training problems to label."""
     chains: Count = 4
     """Chains sampled for each problem."""
-    completions: Annotated[int, Field(ge=0)] = 4
+    completions: Annotated[int, Field(ge=0), COUNT] = 4
     """Completions sampled from each prefix (N); 0: only the ends of chains are labelled, by the verifier."""
     estimate: Estimate = "soft"
     """`soft`: share of completions that reach the right answer; `hard`: 1 if any does."""
@@ -85,13 +95,13 @@ class OmegaLabelsConfig(Config):
     """Rollouts from each prefix that is tried (k)."""
     num_iterations: Count = 20
     """Wrong rollouts that are searched for their first error, for each problem at most."""
-    token_budget: Count | None = None
+    token_budget: Tokens | None = None
     """Begins no search once so many tokens have been generated for a problem; null: no such limit."""
     alpha: Share = 0.5
     """Q = alpha^(1 - MC) * beta^(length / L): how much prefixes that are often completed rightly come first."""
     beta: Share = 0.9
     """How much short rollouts come before long ones."""
-    length: Positive = 500.0
+    length: Annotated[Positive, TOKENS] = 500.0
     """L, the length in tokens that counts as long."""
     c_puct: NonNegative = 0.125
     """Weight of U = c_puct * sqrt(all visits) / (1 + visits): how much seldom searched prefixes come first."""
@@ -136,7 +146,7 @@ class JudgeLabelsConfig(Config):
     """The `labels` stage whose chains are judged."""
     prompt: str = RUBRIC
     """The question; `{problem}`, `{before}` and `{step}` stand for the texts."""
-    alternatives: Annotated[int, Field(ge=2, le=100)] = 20
+    alternatives: Annotated[int, Field(ge=2, le=100), TOKENS] = 20
     """Likeliest next tokens among which Yes and No are looked for; a step where neither is gets no label."""
     estimate: Estimate = "soft"
     """`soft`: the share of Yes; `hard`: 1 if it is at least one half."""
@@ -167,7 +177,7 @@ class RevisionLabelsConfig(Config):
     """What chains should keep to, each a sentence; each round draws one."""
     critique_prompt: Annotated[str, AfterValidator(with_places("problem", "chain", "principle"))] = CRITIQUE
     """Asks for the critique, with {problem}, {chain} and {principle}."""
-    critique_tokens: Count = 128
+    critique_tokens: Tokens = 128
     """Longest critique, in tokens."""
     revision_prompt: Annotated[str, AfterValidator(with_places("problem", "chain", "principle", "critique"))] = REVISION
     """Asks for the chain anew, with {problem}, {chain}, {principle} and {critique}."""

@@ -34,9 +34,16 @@ class Desk:
             seed=self.seed,
         )
 
-    async def mark(self, state: State) -> float:
-        """1 for a right answer, else 0."""
-        return (await self.verifier.score(state)).value
+    async def mark(self, state: State) -> float | None:
+        """1 for a right answer, 0 for a wrong one or none; None where the verifier could not say."""
+        score = await self.verifier.score(state)
+        return None if score.outcome in ("error", "timeout") else score.value
+
+
+def mean_of(marks: Sequence[float | None]) -> float | None:
+    """Share of right answers among those that were judged; None where none was."""
+    known = [mark for mark in marks if mark is not None]
+    return sum(known) / len(known) if known else None
 
 
 def rounded(logprobs: Sequence[float | None]) -> list[float | None]:
@@ -62,6 +69,12 @@ def record_of(
     )
 
 
-def end_record(state: State, mark: float, tokens: int, provenance: Provenance) -> LabelRecord:
+def end_record(state: State, mark: float | None, tokens: int, provenance: Provenance) -> LabelRecord:
     """A finished chain of which only the end is known."""
-    return record_of(state, [None] * (len(state.actions) - 1) + [mark], mark > 0, tokens, provenance)
+    labels = [None] * (len(state.actions) - 1) + [mark]
+    return record_of(state, labels, is_right(mark), tokens, provenance)
+
+
+def is_right(mark: float | None) -> bool | None:
+    """A mark as a verdict."""
+    return None if mark is None else mark > 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import Any, cast
 
 import lightning as L
@@ -18,10 +18,9 @@ from o1kit.report.label_formats import Options
 from o1kit.report.label_schema import LabelRecord
 from o1kit.report.labels import LABELS, read_labels, record_line
 from o1kit.report.tree import LINES, read_trees
-from o1kit.rewards.verifier import Verifier, verifier_of
+from o1kit.rewards.verifier import verifier_of
 from o1kit.search.journal import Journal
 from o1kit.search.journaled import JournaledPolicy
-from o1kit.stages.evaluate.config import OWN
 from o1kit.stages.labels.config import (
     SAMPLED,
     ConsensusLabelsConfig,
@@ -40,8 +39,9 @@ from o1kit.stages.labels.judge import Judge
 from o1kit.stages.labels.revision import Revision
 from o1kit.stages.labels.template import template_of
 from o1kit.stages.labels.tree import provenance_of, tree_labels
-from o1kit.stages.labels.write import CONCURRENCY, sampler_of
+from o1kit.stages.labels.write import CONCURRENCY, phases, sampler_of
 from o1kit.stages.models import Models
+from o1kit.stages.own import policy_fingerprint
 from o1kit.stages.searching import journals_of, run_all
 from o1kit.tasks.suite import Suite
 from o1kit.types import Usage
@@ -99,6 +99,7 @@ class LabelsModule(L.LightningModule):
             return
         with self.journals.open(f"{block:05d}", policy=self.config.policy, source=self.config.source.kind) as journal:
             self._write(self._sample(block, journal))
+        self._verifier.check(end=block + 1 == self.blocks)
 
     def _sample(self, block: int, journal: Journal) -> Iterator[LabelRecord]:
         assert self._policy is not None
@@ -107,12 +108,15 @@ class LabelsModule(L.LightningModule):
         source, desk = self.config.source, self._desk(JournaledPolicy(self._policy, journal))
         worker = self._worker(source, desk)
 
-        async def label(index: int, item: Any) -> list[LabelRecord]:
-            found: list[LabelRecord] = await worker.label(first + index, item)
-            return found
-
+        draw, finish = phases(worker)
         part = f" {block + 1}/{self.blocks}" if self.blocks > 1 else ""
-        found = run_all(items, label, label=f"{self.config.name} {source.kind}{part}", concurrency=CONCURRENCY)
+        found: list[list[LabelRecord]] = run_all(
+            items,
+            lambda index, item: draw(first + index, item),
+            label=f"{self.config.name} {source.kind}{part}",
+            concurrency=CONCURRENCY,
+            finish=finish,
+        )
         self.usage += self._policy.engine.ledger.take().total
         self.stats.update(getattr(worker, "stats", {}))
         return (record for records in found for record in records)
@@ -127,13 +131,8 @@ class LabelsModule(L.LightningModule):
         return sampler_of(cast(Any, source), desk)
 
     def _desk(self, policy: Policy) -> Desk:
-        verifier = Verifier(self.suite, self._verifier.pool, policy.answer)
-        return Desk(policy, verifier, (), self.inputs.seed, self._fingerprint(self.config.policy))
-
-    def _fingerprint(self, name: str | None) -> str:
-        """Of the policy's stage; the recipe's own model is called by its name."""
-        artifact = self.inputs.artifacts.get(name or "")
-        return artifact.fingerprint if artifact is not None else OWN if name == OWN else ""
+        fingerprint = policy_fingerprint(self.inputs, self.config.policy, self.inputs.seed)
+        return Desk(policy, self._verifier.reading(policy.answer), (), self.inputs.seed, fingerprint)
 
     def _read(self) -> Iterable[LabelRecord]:
         """The records of a source that asks no model."""
@@ -150,8 +149,9 @@ class LabelsModule(L.LightningModule):
     def _inferred(self, source: TreeLabelsConfig) -> Iterator[LabelRecord]:
         assert self.config.policy is not None
         template = template_of(self.inputs, self.config.policy, self.suite)
+        policy = cache(partial(policy_fingerprint, self.inputs, self.config.policy))
         for tree in read_trees(self.inputs.artifacts[source.of].directory / LINES):
-            provenance = provenance_of(tree, source.kind, source.estimate, self._fingerprint(self.config.policy))
+            provenance = provenance_of(tree, source.kind, source.estimate, policy(tree.seed))
             yield from tree_labels(tree, source.estimate, template, provenance)
 
     def _labels_of(self, stage: str) -> Iterator[LabelRecord]:
@@ -169,6 +169,7 @@ class LabelsModule(L.LightningModule):
         labelled = max(self.counts.labelled, 1)
         computed = {f"tokens_{kind}": getattr(self.usage, kind) for kind in ("generated", "prompt", "cached")}
         found: dict[str, Any] = {**self.counts.summary, **computed, **self.stats}
+        found |= {f"answers_{outcome}": count for outcome, count in self._verifier.counts.items()}
         return found | {"tokens_per_label": self.usage.generated / labelled}
 
     def on_test_epoch_end(self) -> None:

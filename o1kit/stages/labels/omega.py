@@ -10,7 +10,7 @@ from o1kit.functional.keys import derive
 from o1kit.functional.omega import omega_q, omega_u
 from o1kit.report.label_schema import LabelRecord
 from o1kit.stages.labels.config import OmegaLabelsConfig
-from o1kit.stages.labels.desk import Desk, record_of
+from o1kit.stages.labels.desk import Desk, is_right, mean_of, record_of
 from o1kit.types import Problem, State
 
 
@@ -43,7 +43,9 @@ class Omega:
 
     def _record(self, rollout: _Rollout) -> LabelRecord:
         labels = [rollout.labels.get(k) for k in range(1, len(rollout.state.actions))]
-        return record_of(rollout.state, [*labels, rollout.mark], rollout.mark > 0, rollout.tokens, self.provenance)
+        return record_of(
+            rollout.state, [*labels, rollout.mark], is_right(rollout.mark), rollout.tokens, self.provenance
+        )
 
 
 @dataclass(eq=False)
@@ -52,6 +54,8 @@ class _Prefix:
 
     state: State
     value: float = 0.0
+    known: bool = True
+    """Whether any of its rollouts could be judged."""
     visits: int = 0
 
 
@@ -60,7 +64,7 @@ class _Rollout:
     """A finished chain with its verdict, the tokens generated for it, and labels by number of steps."""
 
     state: State
-    mark: float
+    mark: float | None
     tokens: int = 0
     labels: dict[int, float] = field(default_factory=dict)
     right: int = 0
@@ -102,7 +106,8 @@ class _Search:
             state, count, key=derive(self.key, len(self.prefixes)), decoding=self.config.decoding
         )
         marks = await asyncio.gather(*map(self.desk.mark, states))
-        prefix = self.prefixes[state.token_ids] = _Prefix(state, sum(marks) / count)
+        share = mean_of(marks)
+        prefix = self.prefixes[state.token_ids] = _Prefix(state, share or 0.0, share is not None)
         new: list[_Rollout] = []
         for end, mark in zip(states, marks, strict=True):
             if end.token_ids not in self.rollouts:
@@ -111,11 +116,14 @@ class _Search:
             self.rollouts[end.token_ids].tokens += tokens
             self.generated += tokens
         if 0 < prefix.value < 1:
-            self.pool += [(prefix, rollout) for rollout in new if not rollout.mark]
+            self.pool += [(prefix, rollout) for rollout in new if rollout.mark == 0]
         return prefix
 
     async def _find_error(self, prefix: _Prefix, rollout: _Rollout) -> None:
-        """Halves the steps between a prefix that can end right and one that never does, until they are neighbours."""
+        """Halves the steps between a prefix that can end right and one that never does, until they are neighbours.
+
+        It ends where no completion of a prefix could be judged.
+        """
         right, wrong = len(prefix.state.actions), len(rollout.state.actions)
         while wrong - right > 1:
             middle = (right + wrong) // 2
@@ -124,7 +132,10 @@ class _Search:
             if tried is None:
                 tried = await self.try_prefix(state, self.config.completions)
                 soft = self.config.estimate == "soft"
-                rollout.labels[middle] = tried.value if soft else float(tried.value > 0)
+                if tried.known:
+                    rollout.labels[middle] = tried.value if soft else float(tried.value > 0)
+            if not tried.known:
+                break
             right, wrong = (middle, wrong) if tried.value > 0 else (right, middle)
         rollout.right = right
 

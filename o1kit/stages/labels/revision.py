@@ -10,7 +10,7 @@ from o1kit.functional.prompts import fill
 from o1kit.protocols import Span
 from o1kit.report.label_schema import LabelRecord
 from o1kit.stages.labels.config import RevisionLabelsConfig
-from o1kit.stages.labels.desk import Desk
+from o1kit.stages.labels.desk import Desk, is_right
 from o1kit.types import Problem, State
 
 
@@ -75,7 +75,7 @@ class Revision:
             prompt=record.prompt,
             steps=[action.text for action in state.actions],
             labels=[*[None] * (len(state.actions) - 1), mark],
-            correct=None if mark is None else mark > 0,
+            correct=is_right(mark),
             prompt_ids=list(ids),
             step_ids=[list(action.completion.token_ids) for action in state.actions],
             revised=record.steps,

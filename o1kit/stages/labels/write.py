@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 from o1kit.engines.policy import PromptTemplate
 from o1kit.models.config import local_engine
@@ -40,6 +40,13 @@ def sampler_of(source: MonteCarloLabelsConfig | OmegaLabelsConfig, desk: Desk) -
     return MonteCarlo(source, desk) if isinstance(source, MonteCarloLabelsConfig) else Omega(source, desk)
 
 
+def phases(
+    sampler: Any,
+) -> tuple[Callable[[int, Any], Awaitable[Any]], Callable[[Any], Awaitable[list[LabelRecord]]] | None]:
+    """What a source does with the policy, and what it does after that, where the two are apart: see `run_all`."""
+    return (sampler.draw, sampler.records) if isinstance(sampler, MonteCarlo) else (sampler.label, None)
+
+
 def local_desk(inputs: StageInputs, model: LanguageModel, template: PromptTemplate, suite: Suite) -> Desk:
     """A desk with a model in this process, over the training problems; `policy` in the section names its stage."""
     policy = build_policy(model, template, local_engine(inputs.recipe.engine))
@@ -53,5 +60,6 @@ def write_labels(
 ) -> list[LabelRecord]:
     """All records of a source, in the order of the problems; `title` is what the progress display says."""
     problems = desk.problems[: source.num_problems]
-    found = run_all(problems, sampler_of(source, desk).label, label=title, concurrency=CONCURRENCY)
+    draw, finish = phases(sampler_of(source, desk))
+    found: list[list[LabelRecord]] = run_all(problems, draw, label=title, concurrency=CONCURRENCY, finish=finish)
     return [record for records in found for record in records]

@@ -1,12 +1,10 @@
 """Recipe sections of pair stages: where preference pairs come from."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from o1kit.config import Config, Count, Probability, StageName
+from o1kit.config import SHARE, Config, Count, Probability, StageName
 from o1kit.stages.config import StageConfig
 
 
@@ -32,7 +30,7 @@ class TreePairsConfig(Config):
     """The `rollout` stage whose trees are read."""
     estimate: Literal["rest", "reach"] = "reach"
     """How steps are valued, as in `labels` with `source: {kind: tree}`."""
-    min_gap: Annotated[float, Field(gt=0.0, le=1.0)] = 0.2
+    min_gap: Annotated[float, Field(gt=0.0, le=1.0), SHARE] = 0.2
     """Smallest difference of the two values."""
     until: Literal["step", "end"] = "end"
     """`end`: both go on, by the best and the worst steps, to a right and to a wrong end; `step`: they end after the

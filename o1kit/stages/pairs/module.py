@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache, partial
 from typing import Any
 
 import lightning as L
@@ -16,6 +17,7 @@ from o1kit.report.labels import LABELS, PAIRS, read_labels, record_line
 from o1kit.report.tree import LINES, read_trees
 from o1kit.stages.labels.template import template_of
 from o1kit.stages.labels.tree import provenance_of, tree_labels
+from o1kit.stages.own import policy_fingerprint
 from o1kit.stages.pairs.config import OutcomePairsConfig, PairsConfig, RevisionPairsConfig, TreePairsConfig
 from o1kit.stages.pairs.pairs import outcome_pairs, revision_pairs, step_pairs, tree_pairs
 from o1kit.tasks.suite import Suite
@@ -30,6 +32,7 @@ class PairsModule(L.LightningModule):
         self.config: PairsConfig = inputs.config
         self.pairs = self.shared = self.steps = 0
         self.problems: set[str] = set()
+        self._policy = cache(partial(policy_fingerprint, inputs, self.config.policy))
 
     def test_step(self, block: int, batch_idx: int) -> None:
         """Writes all pairs."""
@@ -47,7 +50,7 @@ class PairsModule(L.LightningModule):
         if isinstance(source, TreePairsConfig):
             template = self._template()
             for tree in read_trees(self._folder / LINES):
-                provenance = provenance_of(tree, f"{source.kind}/rollout", source.estimate, self._policy)
+                provenance = provenance_of(tree, f"{source.kind}/rollout", source.estimate, self._policy(tree.seed))
                 yield from tree_pairs(tree, source, template, provenance)
         elif isinstance(source, OutcomePairsConfig):
             yield from outcome_pairs(self._records(), source)
@@ -63,17 +66,12 @@ class PairsModule(L.LightningModule):
             return
         template = self._template()
         for tree in read_trees(self._folder / LINES):
-            provenance = provenance_of(tree, "rollout", "reach", self._policy)
+            provenance = provenance_of(tree, "rollout", "reach", self._policy(tree.seed))
             yield from tree_labels(tree, "reach", template, provenance)
 
     @property
     def _folder(self) -> Any:
         return self.inputs.artifacts[self.config.source.of].directory
-
-    @property
-    def _policy(self) -> str:
-        artifact = self.inputs.artifacts.get(self.config.policy or "")
-        return artifact.fingerprint if artifact is not None else self.config.policy or ""
 
     def _template(self) -> PromptTemplate:
         assert self.config.policy is not None

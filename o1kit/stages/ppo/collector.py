@@ -89,6 +89,7 @@ class Collector:
         used = policy_tokens.total
         experiences = self._experiences(found, version)
         right = [self._share_right(p, result) for p, (result, _) in zip(problems, found, strict=True)]
+        self.verifier.check(end=version + 1 == self.config.iterations)
         metrics = {
             "search/solved": sum(right) / len(right),
             "search/tokens": float(used.generated),
@@ -155,7 +156,10 @@ class Collector:
         rewards = [0.0] * (len(trajectory.state.token_ids) - start)
         # After the problem's own prompt, whatever it was sampled after: that is what reward models were trained on.
         judged = replace(trajectory.state, prompt_ids=self.policy.start(trajectory.state.problem).prompt_ids)
-        for name, part in named_parts(self.config.reward).items():
+        # Verifiers last: other processes answer, so what came after one would be batched as chance has it.
+        for name, part in sorted(
+            named_parts(self.config.reward).items(), key=lambda p: isinstance(p[1], VerifierConfig)
+        ):
             if isinstance(part, VerifierConfig):
                 rewards[-1] += part.weight * (await self.verifier.score(trajectory.state)).value
             elif getattr(self.reward_models[name], "level", "step") == "outcome":

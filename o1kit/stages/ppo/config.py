@@ -1,10 +1,8 @@
 """Recipe section of proximal policy optimisation on searched trajectories."""
 
-from __future__ import annotations
-
 from typing import Literal
 
-from o1kit.config import Config, Count, NonNegative, Positive, Probability, StageName
+from o1kit.config import Config, Count, NonNegative, Positive, Probability, Seconds, StageName, Steps
 from o1kit.replay.config import PrioritizedReplayConfig, ReplayConfig
 from o1kit.rewards.config import JudgeConfig, RewardConfig, VerifierConfig
 from o1kit.search.config import MctsConfig, SearchConfig
@@ -60,11 +58,11 @@ class PpoConfig(TrainingStageConfig):
     """Rounds of collecting and updating."""
     problems_per_iteration: Count = 64
     """Problems searched a round."""
-    updates_per_iteration: Count = 4
+    updates_per_iteration: Steps = 4
     """Optimizer steps a round."""
     batch_size: Count = 128
     """Trajectories a step."""
     max_failed_judgements: Probability = 0.02
     """Largest share of judgements that reward models may fail to make; each of them counts as 0."""
-    max_seconds: Positive | None = None
-    """Ends the stage after this wall time even if iterations are left."""
+    max_seconds: Seconds | None = None
+    """Ends the stage after so many seconds of wall time even if iterations are left."""

@@ -12,11 +12,12 @@ from typing import Any
 import lightning as L
 import torch
 
+from o1kit.decoding import Decoding
 from o1kit.engines.http import LEARNING, needs
 from o1kit.engines.policy import LanguagePolicy
 from o1kit.models.config import HttpEngineConfig, local_engine
 from o1kit.models.load import save_directory
-from o1kit.protocols import BuiltStage, Decoding, StageInputs
+from o1kit.protocols import BuiltStage, StageInputs
 from o1kit.rewards.build import alternatives_of, build_reward, decodings, named_parts
 from o1kit.rewards.config import VerifierConfig
 from o1kit.rewards.judges import own_judge

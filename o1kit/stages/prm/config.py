@@ -1,12 +1,10 @@
 """Recipe section of reward models that are trained: on steps, on whole chains, or on comparisons."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from o1kit.config import Config, Count, FilePath, NonNegative, StageName
+from o1kit.config import Config, Count, FilePath, Late, NonNegative, Positive, PublicText, StageName, Steps
 from o1kit.stages.config import TrainingStageConfig
 from o1kit.stages.labels.config import FileLabelsConfig, MonteCarloLabelsConfig, OmegaLabelsConfig
 
@@ -30,6 +28,7 @@ class PairsFileConfig(Config):
 
 
 PAIRS_PER_PROBLEM = 16
+BETA = 0.1
 
 
 class PrmObjectiveConfig(Config):
@@ -61,6 +60,11 @@ class PairwiseObjectiveConfig(Config):
     """Selects this objective."""
     pairs_per_problem: Count = PAIRS_PER_PROBLEM
     """Most comparisons that labels of one problem are made into; with a head every pair within a batch counts."""
+    loss: Annotated[Literal["likelihood", "dpo"], Late()] = "likelihood"
+    """`likelihood`: that of Bradley and Terry by a head, cross-entropy of the answer by tokens; `dpo`, by tokens only:
+    of the answer's log-odds minus those of the model as it was (arXiv 2305.18290), LLaMA-Berry's own training."""
+    beta: Annotated[Positive, Late()] = BETA
+    """With `dpo`: how dear it is to move away from the model as it was."""
 
 
 ObjectiveConfig = Annotated[
@@ -73,11 +77,11 @@ class ReadingConfig(Config):
 
     by: Literal["head", "tokens"] = "head"
     """A scalar head, or the log-odds of two label tokens of the language model."""
-    good: str = ""
+    good: PublicText = ""
     """With `tokens`: the label of what is good; one token of the tokenizer."""
-    bad: str = ""
+    bad: PublicText = ""
     """With `tokens`: the label of what is bad; one token."""
-    mark: str = ""
+    mark: PublicText = ""
     """Text put in after each step, where it is read; one token. Empty: at the last token of the step itself."""
 
     surprise: bool = False
@@ -116,7 +120,7 @@ class PrmConfig(TrainingStageConfig):
     The summary measures each of those problems with a fit on others, never with one that has seen it."""
     one_sided: Literal["refuse", "train"] = "refuse"
     """What to do when all labels are on one side of one half: such a model learns nothing but that."""
-    steps: Count = 400
+    steps: Steps = 400
     """Optimizer steps."""
     batch_size: Count = 64
     """Chains a step."""
@@ -134,6 +138,10 @@ class PrmConfig(TrainingStageConfig):
                 raise ValueError("a comparison is read at the end of its question: remove `reading.mark`")
             if self.reading.by == "head" and self.objective.pairs_per_problem != PAIRS_PER_PROBLEM:
                 raise ValueError("`pairs_per_problem` counts only with `reading.by: tokens`: remove it")
+            if self.objective.loss == "dpo" and self.reading.by == "head":
+                raise ValueError("`loss: dpo` is of the answer to a question, and a head answers none: read by tokens")
+            if self.objective.loss != "dpo" and self.objective.beta != BETA:
+                raise ValueError("`beta` counts only with `loss: dpo`: remove it")
         elif isinstance(self.labels, PairsFileConfig):
             raise ValueError("pairs say which of two chains is better, no more: use `objective: {kind: pairwise}`")
         return self

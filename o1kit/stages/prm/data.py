@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import lightning as L
@@ -27,14 +27,24 @@ class Batch(NamedTuple):
     groups_BT: Tensor
     features_BTF: Tensor
     """The policy's surprise where a label is, and 0 elsewhere."""
+    reference_BT: Tensor | None = None
+    """The log-odds before training where a label is, and 0 elsewhere; None where they do not count."""
 
 
 class PrmData(L.LightningDataModule):
     """Batches of examples; problems are either trained on or held out."""
 
-    def __init__(self, config: PrmConfig, source: Source, builder: Builder, seed: int) -> None:
+    def __init__(
+        self,
+        config: PrmConfig,
+        source: Source,
+        builder: Builder,
+        seed: int,
+        reference: Callable[[Sequence[Example], torch.device | None], list[Example]] | None = None,
+    ) -> None:
         super().__init__()
         self.config, self.source, self.builder, self.seed = config, source, builder, seed
+        self.reference = reference
         self.train_examples: list[Example] = []
         self.heldout_examples: list[Example] = []
         self._start = 0
@@ -56,6 +66,9 @@ class PrmData(L.LightningDataModule):
         self.heldout_examples = [example for example, h in zip(examples, held, strict=True) if h]
         if not self.train_examples:
             raise DataError(f"{self.source.place}: no labelled chains to train on. Label more problems.")
+        if self.reference is not None:
+            device = self.trainer.strategy.root_device if self.trainer is not None else None
+            self.train_examples, self.reference = self.reference(self.train_examples, device), None
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled batches of chains of like length; where chains are compared, those of a problem stay together."""
@@ -113,4 +126,9 @@ def collate(examples: Sequence[Example]) -> Batch:
     for b, example in enumerate(examples):
         if example.features:
             features_BTF[b, list(example.ends)] = torch.tensor(example.features)
-    return Batch(token_ids_BT, pad_floats(labels, width), mask_BT, groups_BT, features_BTF)
+    reference_BT = None
+    if any(example.reference for example in examples):
+        reference_BT = torch.zeros(token_ids_BT.shape)
+        for b, example in enumerate(examples):
+            reference_BT[b, list(example.ends)] = torch.tensor(example.reference)
+    return Batch(token_ids_BT, pad_floats(labels, width), mask_BT, groups_BT, features_BTF, reference_BT)

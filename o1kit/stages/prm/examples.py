@@ -38,6 +38,8 @@ class Example(NamedTuple):
     """Every step of the chain has a label."""
     features: tuple[Features, ...] = ()
     """The policy's surprise at each of `ends`, if it is read."""
+    reference: tuple[float, ...] = ()
+    """The log-odds at each of `ends` before training, if they count."""
 
 
 @dataclass

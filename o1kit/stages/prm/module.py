@@ -23,6 +23,7 @@ class PrmModule(L.LightningModule):
         self.model = model
         self.config = config
         self._ranks = isinstance(config.objective, PairwiseObjectiveConfig) and config.reading.by == "head"
+        self._beta = config.objective.beta if isinstance(config.objective, PairwiseObjectiveConfig) else 1.0
         self._ranking = config.objective.ranking if isinstance(config.objective, PrmObjectiveConfig) else 0.0
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -34,7 +35,8 @@ class PrmModule(L.LightningModule):
         if self._ranks:
             loss, accuracy = ranking_loss(logits, labels, groups), ranking_accuracy(logits, labels, groups)
         else:
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels)
+            moved = logits if batch.reference_BT is None else self._beta * (logits - batch.reference_BT[batch.mask_BT])
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(moved, labels)
             accuracy = ((logits > 0) == (labels >= 0.5)).float().mean()
         if self._ranking:
             ranking = ranking_loss(logits, labels, groups)

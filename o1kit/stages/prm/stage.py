@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from o1kit.models.language_model import LanguageModel
 from o1kit.models.load import save_directory
 from o1kit.models.reading import Reading, reading_ids, write_reading
 from o1kit.protocols import BuiltStage, StageInputs
-from o1kit.stages.prm.config import PrmConfig
+from o1kit.stages.prm.config import PairwiseObjectiveConfig, PrmConfig
 from o1kit.stages.prm.data import PrmData
-from o1kit.stages.prm.examples import Builder
+from o1kit.stages.prm.examples import Builder, Example
 from o1kit.stages.prm.measure import cross_calibrated, fit, measure, read_examples
 from o1kit.stages.prm.module import PrmModule
 from o1kit.stages.prm.sources import source_of
@@ -45,7 +46,11 @@ class PrmStage:
             model.add_surprise()
         builder = Builder(config, template, mark, model.context_length, inputs.seed)
         module = PrmModule(trainable(model, inputs), config)
-        data = PrmData(config, source, builder, inputs.seed)
+        reference = None
+        if isinstance(config.objective, PairwiseObjectiveConfig) and config.objective.loss == "dpo":
+            assert good is not None and bad is not None  # the section says that it is read by tokens
+            reference = partial(referred, policy, (good, bad))
+        data = PrmData(config, source, builder, inputs.seed, reference)
         options = {"max_steps": config.steps, "max_epochs": 1, "gradient_clip_val": config.optimizer.grad_clip}
         return BuiltStage(module, data, "fit", options, phases="step")
 
@@ -71,6 +76,15 @@ class PrmStage:
         save_directory(model, data.builder.template.tokenizer, directory)
         write_reading(directory, reading_of(config, model))
         return summary
+
+
+def referred(
+    policy: LanguageModel, labels: tuple[int, int], examples: Sequence[Example], device: torch.device | None
+) -> list[Example]:
+    """The examples with what the model, as it was, answers to each."""
+    policy.label_ids = labels
+    policy.to(device if device is not None else policy.device)
+    return [read.example._replace(reference=read.logits) for read in read_examples(policy, examples)]
 
 
 def reading_of(config: PrmConfig, model: LanguageModel | None = None) -> Reading:

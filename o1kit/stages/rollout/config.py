@@ -1,7 +1,5 @@
 """Recipe section of rollouts."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from o1kit.config import Count, Probability, StageName

@@ -16,7 +16,7 @@ from o1kit.functional.noise import derive
 from o1kit.protocols import StageInputs
 from o1kit.report.tree import CHAINS, LINES, Origin, line_of, tree_record
 from o1kit.rewards.judges import guarded, own_judge
-from o1kit.rewards.verifier import Verifier, verifier_of
+from o1kit.rewards.verifier import verifier_of
 from o1kit.search.journal import Journal
 from o1kit.search.journaled import JournaledPolicy
 from o1kit.search.tolerance import Tolerance
@@ -25,7 +25,7 @@ from o1kit.stages.models import Models
 from o1kit.stages.rollout.config import RolloutConfig
 from o1kit.stages.rollout.data import Work
 from o1kit.stages.rollout.records import Totals, chain_record
-from o1kit.stages.searching import journals_of, judge_name, label, origin_of, run_all
+from o1kit.stages.searching import counted, journals_of, judge_name, label, origin_of, run_all
 from o1kit.tasks.suite import Suite
 from o1kit.types import SearchResult
 
@@ -77,7 +77,9 @@ class RolloutModule(L.LightningModule):
             run = self._search(journal)
             results = run_all(block, run, label=f"{config.policy} {config.split} {self._title}{part}")
             self.tolerance.check(end=batch_idx + 1 == blocks)
-        self._write(block, results, self._marks(block, results))
+        marks = self._marks(block, results)
+        self._verifier.check(end=batch_idx + 1 == blocks)
+        self._write(block, results, marks)
         self.tolerance.forget()
 
     def _search(self, journal: Journal) -> Any:
@@ -87,13 +89,12 @@ class RolloutModule(L.LightningModule):
         raw = own_judge(section, engine) or self._judge
         judge = guarded(raw, journal, self.tolerance, section.judge or "judge") if raw is not None else None
         policy = JournaledPolicy(self._policy, journal)
-        more = {"oracle": Verifier(self.suite, self._verifier.pool, policy.answer)} if section.oracle else {}
+        more = {"oracle": self._verifier.reading(policy.answer)} if section.oracle else {}
         search: Any = registry.lookup("searches", section.kind)(section)
         run = partial(search.run, policy=policy, reward=judge, **more)
 
         async def one(_: int, work: Work) -> SearchResult:
-            found: SearchResult = await run(policy.start(work.problem), key=self._key(work))
-            return found
+            return await counted(run(policy.start(work.problem), key=self._key(work)))
 
         return one
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from o1kit.functional.voting import unified
 from o1kit.report.tree import Origin
 from o1kit.report.tree_schema import FORMAT
 from o1kit.stages.rollout.data import Work
@@ -22,6 +23,7 @@ def chain_record(
     judged: bool,
 ) -> dict[str, Any]:
     """One finished chain as plain data (`ChainRecord`)."""
+    voice = unified([*result.answers, chain.answer], work.problem.alike)[-1]
     return {
         "format": FORMAT,
         "recipe_hash": origin.recipe_hash,
@@ -37,7 +39,7 @@ def chain_record(
         "visits": chain.visits,
         "prior": chain.prior,
         "correct": correct.get(chain.answer),
-        "chosen": chain.answer is not None and chain.answer in result.answers,
+        "chosen": chain.answer is not None and voice in result.answers,
         "tokens": len(chain.state.token_ids) - len(chain.state.prompt_ids),
         "usage": asdict(result.usage),
     }

@@ -1,10 +1,8 @@
 """Recipe section of supervised fine-tuning."""
 
-from __future__ import annotations
-
 from typing import Literal
 
-from o1kit.config import Config, Count, Probability, StageName
+from o1kit.config import Config, Count, Probability, StageName, Steps
 from o1kit.stages.config import TrainingStageConfig
 
 
@@ -24,7 +22,7 @@ class SftConfig(TrainingStageConfig):
     """Selects this stage."""
     policy: StageName | None = None
     """Stage whose model is trained further; null starts from the recipe's model."""
-    steps: Count = 2000
+    steps: Steps = 2000
     """Optimizer steps."""
     batch_size: Count = 64
     """Sequences a step."""
