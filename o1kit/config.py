@@ -97,14 +97,51 @@ class Found(Beside):
     """Marks a field that holds the name of a folder if there is one, else something else, such as a hub id."""
 
 
+class WrittenDown:
+    """Marks a field whose value stands in what a run leaves, such as a model's files: it is no place for a secret."""
+
+
+class Late:
+    """Marks a field that came when results had been computed without it: at its default no fingerprint has it."""
+
+
 FilePath = Annotated[str, Beside()]
 """A file or folder; a relative path starts from the folder of the recipe file it is written in."""
 FolderOrId = Annotated[str, Found()]
 """A folder, or the name of something that is none; a relative path is looked for beside the recipe file first."""
-Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-Count = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[float, Field(ge=0.0)]
+PublicText = Annotated[str, WrittenDown()]
+"""A text that stands in what a run leaves, such as a model's files: `${env:NAME}` is refused there."""
+
+
+class Unit:
+    """Marks a number with what it is measured in; it is in the JSON schema. Of several the outermost counts.
+
+    Pure numbers have units, too: `number` for factors, exponents and the like, `count` and `share`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema with the unit, at the number itself where there may be none or several."""
+        schema = handler(core_schema)
+        for member in schema.get("anyOf", [schema]):
+            if member.get("type") in ("integer", "number"):
+                member["unit"] = self.name
+        return schema
+
+
+# What most numbers are measured in, and the types of those that are nothing else.
+NUMBER, COUNT, SHARE = Unit("number"), Unit("count"), Unit("share")
+TOKENS, STEPS, SECONDS, MIB = Unit("tokens"), Unit("optimizer steps"), Unit("seconds"), Unit("MiB")
+Probability = Annotated[float, Field(ge=0.0, le=1.0), SHARE]
+Positive = Annotated[float, Field(gt=0.0), NUMBER]
+Count = Annotated[int, Field(ge=1), COUNT]
+NonNegative = Annotated[float, Field(ge=0.0), NUMBER]
+Tokens = Annotated[Count, TOKENS]
+Steps = Annotated[Count, STEPS]
+Seconds = Annotated[Positive, SECONDS]
+Mebibytes = Annotated[Count, MIB]
 StageName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 
 

@@ -7,9 +7,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from o1kit.config import public
+from o1kit.config import Config, Late, public
 from o1kit.kinds import used as installed_in
-from o1kit.models.config import local_engine
+from o1kit.models.config import ServersConfig, local_engine
 from o1kit.recipe.references import references
 from o1kit.recipe.schema import Recipe
 
@@ -57,7 +57,7 @@ def compile_recipe(recipe: Recipe) -> Plan:
     stages = []
     for config in recipe.stages:
         inputs = tuple(dict.fromkeys(reference.stage for reference in references(config)))
-        section = public(config, exclude=NEUTRAL)
+        section = computed(config, public(config, exclude=NEUTRAL))
         engine = local_engine(recipe.engine) if config.kind in LOCAL else recipe.engine
         used = shared | {"engine": public(engine, exclude=NEUTRAL_ENGINE)}
         content = {"format": FORMAT, "shared": used, "stage": section, "inputs": {n: prints[n] for n in inputs}}
@@ -68,6 +68,21 @@ def compile_recipe(recipe: Recipe) -> Plan:
         seed = stage_seed(recipe.seed, config.name)
         stages.append(PlannedStage(config.name, config.kind, config, inputs, prints[config.name], seed))
     return Plan(recipe, tuple(stages))
+
+
+def computed(section: Any, data: Any) -> Any:
+    """What of a section's data says what is computed: not where servers are, and no late field at its default."""
+    if isinstance(section, Config) and isinstance(data, dict):
+        gone = set(NEUTRAL_ENGINE) if isinstance(section, ServersConfig) else set()
+        for name, field in type(section).model_fields.items():
+            if any(isinstance(mark, Late) for mark in field.metadata) and getattr(section, name) == field.default:
+                gone.add(name)
+        return {name: computed(getattr(section, name, None), x) for name, x in data.items() if name not in gone}
+    if isinstance(section, dict) and isinstance(data, dict):
+        return {name: computed(section.get(name), x) for name, x in data.items()}
+    if isinstance(section, list) and isinstance(data, list):
+        return [computed(part, x) for part, x in zip(section, data, strict=True)]
+    return data
 
 
 def digest(content: Any) -> str:

@@ -14,7 +14,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "integer": (int,),
     "number": (int, float),
 }
-IGNORED = {"title", "description", "default", "$defs", "discriminator", "$ref", "type"}
+IGNORED = {"title", "description", "default", "$defs", "discriminator", "$ref", "type", "then", "unit"}
 
 
 def fits(value: Any, node: Any, definitions: dict[str, Any]) -> bool:
@@ -41,6 +41,8 @@ def _keyword(name: str, wanted: Any, value: Any, node: dict[str, Any], definitio
             return any(fits(value, option, definitions) for option in wanted)
         case "oneOf":
             return sum(fits(value, option, definitions) for option in wanted) == 1
+        case "if":
+            return not fits(value, wanted, definitions) or fits(value, node.get("then", True), definitions)
         case "required":
             return not isinstance(value, dict) or set(wanted) <= set(value)
         case "properties":

@@ -35,7 +35,7 @@ LEVELS = [
     {"config", "cpu"},
     {"protocols", "functional", "reference"},
     {"ledger"},
-    {"types", "errors", "nearest"},
+    {"types", "errors", "nearest", "decoding"},
 ]
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
 FILES = sorted(ROOT.rglob("*.py"))

@@ -40,10 +40,31 @@ def test_a_value_its_place_type_range_and_documentation(good: Path) -> None:
     found = told(recipe, recipe.find("stages.ppo.loss.clip_ratio"))
     assert found["value"] == 0.2
     assert found["origin"] == place(good, "clip_ratio: 0.2", "0.2")
-    assert (found["type"], found["range"], found["default"]) == ("number", "> 0", 0.2)
+    assert (found["type"], found["range"], found["unit"], found["default"]) == ("number", "> 0", "number", 0.2)
     assert found["documentation"] == "Half-width of the trust region of the probability ratio."
     text = "\n".join(lines(recipe, recipe.find("stages[2].loss.clip_ratio")))
     assert all(part in text for part in ("= 0.2", found["origin"], "number, > 0", "Half-width"))
+
+
+@pytest.mark.parametrize(
+    ("path", "unit"),
+    [
+        ("grading.memory_mb", "MiB"),
+        ("grading.timeout_s", "seconds"),
+        ("stages.sft.steps", "optimizer steps"),
+        ("model.context_length", "tokens"),
+        ("stages.ppo.max_seconds", "seconds"),
+        ("stages.eval.pass_at", "count"),
+        ("stages.sft.optimizer.betas", "share"),
+        ("name", ""),
+        ("stages.ppo.search", ""),
+    ],
+)
+def test_a_number_is_told_with_its_unit(good: Path, path: str, unit: str) -> None:
+    recipe = resolve(good)
+    entry = recipe.find(path)
+    assert told(recipe, entry)["unit"] == unit
+    assert (f"  unit     {unit}" in lines(recipe, entry)) == bool(unit)
 
 
 def test_defaults_sets_and_what_is_below_a_set_section(good: Path) -> None:
@@ -185,7 +206,8 @@ def test_the_command_in_all_its_forms(good: Path, capsys: pytest.CaptureFixture[
 
 def test_control_characters_of_a_recipe_are_written_out(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
-    path.write_text(GOOD.replace("params: {min_terms: 2}", 'params: {"\\e[31m": "\\e]0;x\\a"}'))
+    split = '  "\\e[31m": {num_problems: 1, sources: [{kind: jsonl, path: z.jsonl, question_field: "\\e]0;x\\a"}]}\n'
+    path.write_text(GOOD.replace("  heldout: {", f"{split}  heldout: {{"))
     recipe = resolve(path)
     rows = full(recipe) + [line for entry in recipe.all() for line in lines(recipe, entry)]
     assert any("\\x1b" in line for line in rows)

@@ -18,7 +18,16 @@ from o1kit.recipe.loader import load_recipe
 from tests.report.test_label_files import phase, step
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "plugins/README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+EVALUATED = "o1kit eval runs/quickstart/ppo --tasks recipes/quickstart.yaml --search greedy --search sample:8"
+PART = "o1kit run recipe.yaml --set stages.ppo.loss.kl_coef=0.05 --stage ppo..evaluate"
+EQUAL_TOKENS = "python -m benchmarks.equal_tokens runs/quickstart"
+"""Need a run of the quickstart: tests/test_quickstart.py has one, and executes them."""
 OWN_TESTS = {
     "docs/recipes.md": "tests/recipe/test_language_page.py",
     "docs/runs.md": "tests/control/test_runs_under_control.py",
@@ -36,15 +45,24 @@ NOT_RUN = {
     "pytest --o1kit-plugin searches:my_kind --o1kit-section 'num_samples: 4'": (
         "needs an installed plugin of that name; tests/testing runs the kit"
     ),
-    "o1kit eval runs/quickstart/ppo --tasks recipes/quickstart.yaml --search greedy --search sample:8": (
-        "minutes of sampling; tests/stages/test_eval_command.py evaluates a folder on a recipe's tasks"
+    "pip install ./plugins/<name>": "tests/test_shipped_plugins.py installs each of them",
+    EVALUATED: "needs a run of the quickstart, see there",
+    EQUAL_TOKENS: "needs a run of the quickstart, see there",
+    "python -m benchmarks.quickstart_seeds": "an hour or two of training",
+    "python -m benchmarks.ppo_replay": "minutes of training",
+    "python -m benchmarks.server http://127.0.0.1:8000/v1 path/to/model": "needs a server",
+    "python -m benchmarks.graders --data FOLDER": "needs data sets; tests/tasks/test_graders.py runs its parts",
+    "python -m benchmarks.plan_accuracy --recipes recipes/quickstart.yaml recipes/smollm2-lora.yaml --runs-dir D": (
+        "trains both recipes"
     ),
 }
 NETWORK = re.compile(r" --network\b")
 """Not run: tests have no network. tests/sharing pulls from servers and repositories on this machine."""
 TRAINS = re.compile(r"^o1kit run ")
-"""Rehearsed with `--dry-run`, and all stages: a part of them needs the others finished."""
+"""Rehearsed with `--dry-run`, and all stages: a part of them needs the others finished (see `PART`)."""
 STAGE = re.compile(r" --stage \S+")
+BENCHMARK = re.compile(r"`(python -m benchmarks\.[^`]+)`")
+"""Within a text, not in a block."""
 COMMAND = re.compile(r"^(?:\$ )?((?:o1kit|make|pytest|python -m|pip) .+)$")
 
 
@@ -61,7 +79,7 @@ def commands(page: Path) -> list[str]:
     lines = [line for block in fences(rest, "(?:sh|console)") for line in block.splitlines()]
     lines += [line.strip() for line in rest.splitlines() if line.startswith("    ")]
     found = (COMMAND.match(line) for line in lines)
-    return [match[1].partition("  #")[0].strip() for match in found if match]
+    return [match[1].partition("  #")[0].strip() for match in found if match] + BENCHMARK.findall(rest)
 
 
 def all_commands() -> list[str]:
@@ -71,7 +89,15 @@ def all_commands() -> list[str]:
 
 def test_nothing_is_listed_in_vain() -> None:
     assert set(NOT_RUN) <= set(all_commands())
+    assert {PART} <= set(all_commands())
     assert all((ROOT / page).is_file() and (ROOT / test).is_file() for page, test in OWN_TESTS.items())
+
+
+def test_benchmarks_that_are_not_run_have_the_options_that_are_named() -> None:
+    named = [shlex.split(command)[2:] for command in NOT_RUN if command.startswith("python -m benchmarks.")]
+    for module, *words in named:
+        text = (ROOT / f"{module.replace('.', '/')}.py").read_text()
+        assert all(f'add_argument("{word}"' in text for word in words if word.startswith("-")), module
 
 
 RUN = """

@@ -7,16 +7,24 @@ from typing import Annotated
 
 import typer
 
+from o1kit.cli.completing import run_names, stage_names
 from o1kit.cli.options import RUNS, AllowDrift, Detach, DryRun, Json, Overlays, Plain, RunsDir, Sets, Stages
 
-Run = Annotated[str, typer.Argument(metavar="RUN", help="Name of a run under --runs-dir, or its folder.")]
+Run = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="Name of a run under --runs-dir, or its folder.", autocompletion=run_names),
+]
 
 
 def status(
     run: Annotated[
         list[str],
         typer.Argument(
-            metavar="[RUN]...", help="Names or folders (default: all).", default_factory=list, show_default=False
+            metavar="[RUN]...",
+            help="Names or folders (default: all).",
+            default_factory=list,
+            show_default=False,
+            autocompletion=run_names,
         ),
     ],
     runs_dir: RunsDir = RUNS,
@@ -105,7 +113,11 @@ def fork(
     overlays: Overlays,
     stage: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Run this stage and all after it anew (default: those that --set changes)."),
+        typer.Option(
+            metavar="NAME",
+            help="Run this stage and all after it anew (default: those that --set changes).",
+            autocompletion=stage_names,
+        ),
     ] = None,
     runs_dir: RunsDir = RUNS,
 ) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from o1kit.cli.options import Overlays, Plain, RecipeFile, Sets
+from o1kit.cli.completing import stage_names
+from o1kit.cli.options import Json, Overlays, Plain, RecipeFile, Sets, faults_as_json, print_json
 from o1kit.errors import DataError
 
 app = typer.Typer(help="Look at what stages train on.", no_args_is_help=True)
@@ -25,7 +26,12 @@ def show(
     overlays: Overlays,
     stage: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Stage; the first one that trains if not given.", show_default=False),
+        typer.Option(
+            metavar="NAME",
+            help="Stage; the first one that trains if not given.",
+            show_default=False,
+            autocompletion=stage_names,
+        ),
     ] = None,
     first: Annotated[int, typer.Option("-n", "--first", metavar="N", min=0, help="Samples to show.")] = 3,
     split: Annotated[
@@ -37,19 +43,27 @@ def show(
         typer.Option(metavar="FOLDER", help="Run whose finished stages wrote the labels or pairs.", show_default=False),
     ] = None,
     plain: Plain = False,
+    json: Json = False,
 ) -> None:
     """Show samples of what a stage trains on: trained tokens, step labels, and figures of all rows."""
     from o1kit.cli.run import compiled
 
-    plan = compiled(recipe, sets, overlays)
-    if run is not None and not run.is_dir():
-        raise DataError(f"--run {run}: there is no such folder. Give the folder of a run, such as runs/quickstart.")
+    with faults_as_json(json):
+        plan = compiled(recipe, sets, overlays)
+        if run is not None and not run.is_dir():
+            raise DataError(f"--run {run}: there is no such folder. Give the folder of a run, such as runs/quickstart.")
+        from o1kit.samples.reading import Wanted, samples
+
+        template, found = samples(plan, recipe.parent, Wanted(stage, first, split, run))
+    if json:
+        from o1kit.samples.sample import as_data
+
+        print_json(as_data(found, template.written))
+        return
     from rich.console import Console
 
-    from o1kit.samples.reading import Wanted, samples
     from o1kit.samples.text import rendered
 
-    template, found = samples(plan, recipe.parent, Wanted(stage, first, split, run))
     console = Console(highlight=False, soft_wrap=True, no_color=True if plain else None)
     colour = console.is_terminal and not console.no_color
     for line in rendered(found, template.written, template.eos_id, colour=colour):

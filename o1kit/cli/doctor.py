@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from o1kit.cli.completing import run_names
 from o1kit.cli.options import RUNS, Json, RunsDir
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 def doctor(
-    run: Annotated[str | None, typer.Option(metavar="RUN", help="Examine this run instead: name or folder.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Examine this run instead: name or folder.", autocompletion=run_names),
+    ] = None,
     runs_dir: RunsDir = RUNS,
     json: Json = False,
 ) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from o1kit.cli.options import Json, Overlays, RecipeFile, Sets
+from o1kit.cli.completing import recipe_names, value_paths
+from o1kit.cli.options import Json, Overlays, RecipeFile, Sets, faults_as_json
 from o1kit.errors import RecipeError
 
 
@@ -18,7 +19,11 @@ def explain(
     overlays: Overlays,
     path: Annotated[
         str,
-        typer.Argument(metavar="[PATH]", help="Value or section, such as stages.ppo.loss; nothing for an overview."),
+        typer.Argument(
+            metavar="[PATH]",
+            help="Value or section, such as stages.ppo.loss; nothing for an overview.",
+            autocompletion=value_paths,
+        ),
     ] = "",
     full: Annotated[bool, typer.Option("--full", help="Every value as YAML, with its origin as a comment.")] = False,
     diff: Annotated[
@@ -27,11 +32,26 @@ def explain(
             metavar="OTHER",
             help="What another recipe does differently: a file, or one that comes with o1kit.",
             show_default=False,
+            autocompletion=recipe_names,
         ),
     ] = None,
     json: Json = False,
 ) -> None:
     """Show what a recipe's values are, where they come from, what they may be."""
+    with faults_as_json(json):
+        _explained(recipe, sets, overlays, path, full=full, diff=diff, json=json)
+
+
+def _explained(
+    recipe: Path,
+    sets: Sequence[str],
+    overlays: Sequence[Path],
+    path: str,
+    *,
+    full: bool,
+    diff: Path | None,
+    json: bool,
+) -> None:
     from o1kit.explain.diff import differences
     from o1kit.explain.resolved import resolve
     from o1kit.explain.text import lines, told

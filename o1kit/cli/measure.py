@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from o1kit.report.results import Results
     from o1kit.rescoring import Rescored
 
+KNOWN = "known.jsonl"
+"""File of the problems that an evaluated folder has learned from."""
 EXAMPLES = 10
 """Most answers that are shown of those whose verdict has changed."""
 
@@ -61,15 +63,20 @@ def evaluate(
     from o1kit.recipe.compose import Wanted, compose, text_of
     from o1kit.recipe.loader import recipe_from
     from o1kit.recipe.source import parse
+    from o1kit.stages.evaluate.seen import write_texts
 
     _check_model(Path(model))
     folder = out or Path("runs") / f"eval-{Path(model).resolve().name}"
     searches, name = search or ["greedy"], folder.resolve().name
-    wanted = Wanted(model, tasks, searches, num_problems, judge, seeds, seed, engine or [], name)
+    texts = _known(Path(model), *([Path(judge)] if judge is not None else []))
+    known = folder / KNOWN if texts else None
+    wanted = Wanted(model, tasks, searches, num_problems, judge, seeds, seed, engine or [], name, known)
     text = text_of(compose(wanted))
     plan = compile_recipe(recipe_from(parse(text, "o1kit eval"), sets))
     path = folder / "recipe.yaml"
     write_atomic(path, text_of(public(plan.recipe, exclude_defaults=True)))
+    if known is not None:
+        write_texts(known, texts)
     from o1kit.runner import run_plan
 
     run_plan(plan, recipe_directory=folder, runs_dir=folder.resolve().parent, plain=plain)
@@ -88,6 +95,25 @@ def _check_model(path: Path) -> None:
         inside = next((f.parent for f in sorted(path.glob("*/model.safetensors"))), None)
         hint = f"Name a stage's folder, such as {inside}." if inside is not None else "Name a stage's folder."
         raise DataError(f"{path}: holds no model. {hint}")
+
+
+def _known(*folders: Path) -> list[str]:
+    """Texts of the problems that models have learned from, as far as they are known."""
+    from o1kit.control.learned import learned_texts
+    from o1kit.errors import O1kitError
+
+    texts: list[str] = []
+    for path in folders:
+        try:
+            found, why = learned_texts(path), "it lies in no run that has any"
+        except O1kitError as error:
+            found, why = None, str(error)
+        if not found:
+            print(
+                f"caution: no training problems of {path} are known, so the problems are not compared with any: {why}"
+            )
+        texts += found or []
+    return list(dict.fromkeys(texts))
 
 
 def score(

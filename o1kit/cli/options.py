@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from o1kit.cli.completing import stage_ranges
+from o1kit.errors import O1kitError
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe file (YAML).", show_default=False)]
 Sets = Annotated[
@@ -41,6 +46,7 @@ Stages = Annotated[
         "--stage",
         metavar="NAME[..NAME]",
         help="Run this stage, or range of stages, only (repeatable); finished stages are skipped in any case.",
+        autocompletion=stage_ranges,
         default_factory=list,
         show_default=False,
     ),
@@ -50,3 +56,34 @@ Detach = Annotated[
     bool, typer.Option("--detach", help="Run in the background: the log is run.log in the run's folder.")
 ]
 RUNS = Path("runs")
+
+
+@contextmanager
+def faults_as_json(wanted: bool) -> Iterator[None]:
+    """Where JSON is wanted, prints what is wrong as JSON too, and ends with the error's exit code."""
+    try:
+        yield
+    except O1kitError as error:
+        if not wanted:
+            raise
+        from o1kit.recipe.faults import as_data
+
+        print_json({"faults": as_data(error)})
+        raise typer.Exit(error.exit_code) from None
+
+
+def print_json(value: object) -> None:
+    """What `--json` prints: values of the environment as they are written in the recipe."""
+    from json import dumps
+
+    print(dumps(_hidden(value), indent=2))
+
+
+def _hidden(value: object) -> object:
+    from o1kit.functional.secrets import hide
+
+    if isinstance(value, dict):
+        return {key: _hidden(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_hidden(item) for item in value]
+    return hide(value) if isinstance(value, str) else value

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1kit.cli.options import RUNS, Json, Overlays, RecipeFile, RunsDir, Sets
+from o1kit.cli.options import RUNS, Json, Overlays, RecipeFile, RunsDir, Sets, faults_as_json, print_json
 from o1kit.cli.run import compiled
 
 if TYPE_CHECKING:
@@ -53,21 +53,20 @@ def plan(
     from o1kit.planning.prices import read_prices
     from o1kit.report.plan import print_plan, rows
 
-    made = compiled(recipe, sets, overlays)
-    folder = runs_dir / made.recipe.name
-    machine = this_machine(folder)
-    if probe:
-        _probe(made, recipe.parent, machine, quiet=json)
-    known = ground(made, machine, read_prices(prices) if prices is not None else None)
-    known = _on(known, other_machine(machine, memory_gb, disk_gb, gpu_gb))
-    found = rows(made, folder)
-    left = [row["stage"] for row in found if row["state"] != "done"]
-    estimated = _estimate(made, recipe.parent, known, left)
+    with faults_as_json(json):
+        made = compiled(recipe, sets, overlays)
+        folder = runs_dir / made.recipe.name
+        machine = this_machine(folder)
+        if probe:
+            _probe(made, recipe.parent, machine, quiet=json)
+        known = ground(made, machine, read_prices(prices) if prices is not None else None)
+        known = _on(known, other_machine(machine, memory_gb, disk_gb, gpu_gb))
+        found = rows(made, folder)
+        left = [row["stage"] for row in found if row["state"] != "done"]
+        estimated = _estimate(made, recipe.parent, known, left)
     if json:
-        from json import dumps
-
         takes = as_data(estimated)["stages"]
-        print(dumps([row | {"takes": takes[i]} for i, row in enumerate(found)], indent=2))
+        print_json([row | {"takes": takes[i]} for i, row in enumerate(found)])
     else:
         print_plan(made.recipe.name, found)
     replan = partial(_again, recipe, sets, overlays, known, left)
@@ -78,13 +77,16 @@ def plan(
 def _tell(made: Plan, estimated: Estimate, replan: Any, quiet: bool) -> bool:
     """Prints the estimate unless `quiet`; whether everything fits."""
     from o1kit.functional.printable import printable
-    from o1kit.planning.levers import levers
+    from o1kit.planning.levers import levers, together
     from o1kit.planning.show import estimate_lines, lever_lines
 
     if not quiet:
         lines = ["", *estimate_lines(estimated)]
         if estimated.short:
-            lines += ["", *lever_lines(estimated, levers(made.recipe, estimated, replan))]
+            found = levers(made.recipe, estimated, replan)
+            enough = any(lever.fits for lever in found)
+            several = None if enough else together(made.recipe, estimated, replan)
+            lines += ["", *lever_lines(estimated, found, several)]
         print(printable("\n".join(lines)))
     return not estimated.short
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from o1kit.cli import plugins_new
+from o1kit.cli.options import Json, faults_as_json, print_json
 from o1kit.errors import EnvironmentFailure, RecipeError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def _root(context: typer.Context) -> None:
 
 
 @app.command("list")
-def list_plugins() -> None:
+def list_plugins(json: Json = False) -> None:
     """List all kinds, built-in and installed. Nothing is imported: `check` tells whether plugins work."""
     from o1kit.functional.printable import printable
     from o1kit.plugin import API
@@ -35,6 +36,9 @@ def list_plugins() -> None:
     for group in GROUPS:
         lines += [(group, kind, "built-in", "", "") for kind in BUILTIN.get(group, {})]
         lines += [(group, one.kind, one.distribution, one.version, _status(one)) for one in installed(group)]
+    if json:
+        print_json([dict(zip(HEADINGS, line, strict=True)) for line in lines[1:]])
+        return
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEADINGS))]
     for line in lines:
         print(printable("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()))
@@ -46,27 +50,37 @@ def check(
     name: Annotated[
         str | None, typer.Argument(help="Kind, or package, to check; all if left out.", show_default=False)
     ] = None,
+    json: Json = False,
 ) -> None:
     """Import installed plugins and say what is wrong with them: API, section, factory, defaults, documentation."""
     from o1kit.functional.printable import printable
     from o1kit.plugin_checks import api, problems
     from o1kit.registry import COMMANDS
 
-    failed = 0
-    for found in _chosen(name):
+    with faults_as_json(json):
+        chosen = _chosen(name, quiet=json)
+    failed, rows = 0, []
+    for found in chosen:
         wrong = problems(found, _commands() if found.group == COMMANDS else ())
         failed += bool(wrong)
         version = api(found)
+        cells = {"group": found.group, "kind": found.kind, "origin": found.distribution, "version": found.version}
+        rows.append({**cells, "api": version, "problems": list(wrong)})
+        if json:
+            continue
         made_for = f", API {version}" if version else ""
         print(printable(f"{'FAIL' if wrong else 'ok'}  o1kit.{found.group}: {found.kind}  ({found}{made_for})"))
         for text in wrong:
             print(printable(f"      {text}"))
+    if json:
+        print_json(rows)
+        raise typer.Exit(EnvironmentFailure.exit_code if failed else 0)
     sys.stdout.flush()
     if failed:
         raise EnvironmentFailure(f"{failed} plugin{'s' * (failed > 1)} cannot be used as installed: see above.")
 
 
-def _chosen(name: str | None) -> list[Installed]:
+def _chosen(name: str | None, *, quiet: bool) -> list[Installed]:
     """The installed plugins of a kind or a package.
 
     Raises:
@@ -76,7 +90,7 @@ def _chosen(name: str | None) -> list[Installed]:
 
     found = [one for group in GROUPS for one in installed(group)]
     if name is None:
-        if not found:
+        if not found and not quiet:
             print("no plugins are installed")
         return found
     known = sorted({word for one in found for word in (one.kind, one.distribution)})

@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1kit.cli.options import Json, Overlays, RecipeFile, Sets
+from o1kit.cli.completing import shipped_names
+from o1kit.cli.options import Json, Overlays, RecipeFile, Sets, faults_as_json, print_json
 from o1kit.cli.recipe_migrate import migrate
 
 if TYPE_CHECKING:
     from o1kit.sharing.pull import Pulled
 
-Name = Annotated[str, typer.Argument(help="Name of a recipe that comes with o1kit: see o1kit recipe list.")]
+Name = Annotated[
+    str,
+    typer.Argument(help="Name of a recipe that comes with o1kit: see o1kit recipe list.", autocompletion=shipped_names),
+]
+MOST_LINKS = 20
+"""Most links that are named one by one."""
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
 
 app = typer.Typer(help="Recipes: start, look, copy, lock, share.", no_args_is_help=True)
@@ -60,7 +66,13 @@ def show(name: Name) -> None:
 def new(
     name: Annotated[str, typer.Argument(help="Name of the runs of this recipe.")],
     source: Annotated[
-        str | None, typer.Option("--from", metavar="RECIPE", help="Start from this recipe that comes with o1kit.")
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="RECIPE",
+            help="Start from this recipe that comes with o1kit.",
+            autocompletion=shipped_names,
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="File to write; NAME.yaml by default.")] = None,
     force: Force = False,
@@ -86,6 +98,7 @@ def cp(
 
     found = find(name)
     target = file or Path(found.path.name)
+    target = target if target.suffix in (".yaml", ".yml") else target.with_name(f"{target.name}.yaml")
     _told(
         copy(found, target, force=force), f"next: o1kit validate {quote(str(target))}, o1kit run {quote(str(target))}"
     )
@@ -157,13 +170,19 @@ def verify(
     data: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Where the data are that the recipe reads.")
     ] = None,
+    json: Json = False,
 ) -> None:
     """Check an archive or a lock: hashes, the recipe, and whether this machine and its data are as locked."""
     from o1kit.errors import DataError
     from o1kit.functional.printable import one_line, printable
     from o1kit.sharing.verify import verify as verified
 
-    found = verified(file, data)
+    with faults_as_json(json):
+        found = verified(file, data)
+    if json:
+        rows = [{"what": one.what, "locked": one.locked, "here": one.here} for one in found.differences]
+        print_json({"as_locked": not rows, "checked": found.lines, "differences": rows})
+        raise typer.Exit(DataError.exit_code if rows else 0)
     for line in found.lines:
         print(one_line(line))
     if found.differences:
@@ -194,13 +213,17 @@ def pull(
 
 
 def _shown(found: Pulled) -> None:
-    from o1kit.functional.printable import printable
+    from o1kit.functional.printable import one_line, printable
     from o1kit.sharing.pull import composed
     from o1kit.sharing.uses import uses
 
     print(printable(f"{found.recipe} from {found.origin}"))
     for name in sorted(found.files):
         print(printable(f"  {name}  {len(found.files[name])} bytes"))
+    for name in found.links[:MOST_LINKS]:
+        print(one_line(f"  {name}  left out: links are not followed"))
+    if len(found.links) > MOST_LINKS:
+        print(f"  and {len(found.links) - MOST_LINKS} more links, left out")
     data, wrong = composed(found)
     for line in uses(found.files, found.recipe, data).lines():
         print(printable(f"  {line}"))

@@ -24,6 +24,13 @@ def compiled(recipe: Path, sets: Sequence[str], overlays: Sequence[Path] = ()) -
     from o1kit.plan import compile_recipe
     from o1kit.recipe.loader import load_recipe
 
+    if recipe.parent == Path() and not recipe.exists():
+        from o1kit.errors import RecipeError
+        from o1kit.sharing.shipped import folder
+
+        if (folder() / recipe.with_suffix(".yaml")).is_file():
+            name = recipe.stem
+            raise RecipeError(f"{recipe}: not in this folder. It comes with o1kit; to copy it: o1kit recipe cp {name}")
     return compile_recipe(load_recipe(recipe, sets, overlays))
 
 

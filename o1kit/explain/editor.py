@@ -1,7 +1,7 @@
 """The recipe's JSON schema as editors need it: files that extend others, changes and references are no mistakes.
 
-What is missing is told at the top only: a file that extends another need not repeat what it inherits. The rest is up
-to `o1kit validate`, which sees the composed recipe.
+What is missing is told at the top only: a file that extends another need not repeat what it inherits, nor need an
+overlay what it changes. The rest is up to `o1kit validate`, which sees the composed recipe.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def editor_schema(root: Node) -> Node:
         "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
         "description": "Recipe files that this one changes, from left to right; relative to this file.",
     }
-    whole["anyOf"] = [{"required": ["extends"]}, {"required": root["required"]}]
+    # What changes a recipe, an overlay too, names no version of the format, and lacks a part of what makes a recipe.
+    whole["if"] = {"anyOf": [{"required": ["o1kit"]}, {"required": sorted({*root["required"]} - {"o1kit", "name"})}]}
+    whole["then"] = {"anyOf": [{"required": ["extends"]}, {"required": root["required"]}]}
     return {"$defs": dict(sorted(definitions.items())), **whole}
 
 

@@ -111,6 +111,14 @@ class Schema:
         bounds = (form.format(_number(m[key])) for m in self.members(node) for key, form in _BOUNDS.items() if key in m)
         return ", ".join(dict.fromkeys(bounds))
 
+    def unit_text(self, node: Node) -> str:
+        """What a number, or the numbers of a list, are measured in; empty where it is not said."""
+        found = []
+        for member in self.members(node):
+            items = member.get("items")
+            found += [member["unit"]] if "unit" in member else [self.unit_text(items)] if items else []
+        return " or ".join(dict.fromkeys(filter(None, found)))
+
 
 def kinds_of(member: Node) -> list[str]:
     """The values that `kind` may have in a section."""

@@ -25,6 +25,7 @@ def told(recipe: Resolved, entry: Entry) -> dict[str, Any]:
         "origin": entry.origin,
         "type": schema.type_text(entry.node),
         "range": schema.range_text(entry.node),
+        "unit": schema.unit_text(entry.node),
         "default": entry.node.get("default"),
         "required": "default" not in entry.node,
         "documentation": documentation(entry),
@@ -57,6 +58,8 @@ def lines(recipe: Resolved, entry: Entry) -> list[str]:
         found.append(f"  from     {entry.origin}")
     limits = f", {data['range']}" if data["range"] else ""
     found.append(f"  type     {data['type']}{limits}")
+    if data["unit"]:
+        found.append(f"  unit     {data['unit']}")
     if not container:
         found.append(f"  default  {'none: it must be given' if data['required'] else flow(data['default'])}")
     found += [

@@ -34,6 +34,18 @@ class Lever:
     seconds: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Several changes at once, and what they lead to."""
+
+    changes: tuple[str, ...]
+    fits: bool
+    peak: float
+    """Bytes."""
+    disk: float
+    seconds: float | None
+
+
 def levers(recipe: Recipe, before: Estimate, replan: Replan) -> list[Lever]:
     """The cheapest changes that help, at most three: first those that are enough, then those that save most.
 
@@ -52,6 +64,39 @@ def levers(recipe: Recipe, before: Estimate, replan: Replan) -> list[Lever]:
     enough = [lever for lever in found if lever.fits]
     others = sorted((lever for lever in found if not lever.fits), key=lambda lever: lever.peak)
     return _different([*enough, *others])[:SHOWN]
+
+
+def together(recipe: Recipe, before: Estimate, replan: Replan) -> Together | None:
+    """The changes at once that make it fit, no more of them than it takes; where nothing does, all that there are.
+
+    None where not one of them can be made.
+    """
+    options: dict[str, list[str]] = {}
+    for change, _ in _candidates(recipe, before):
+        options.setdefault(change.partition("=")[0], []).append(change)
+    taken: dict[str, str] = {}
+    best = before
+    for option, changes in options.items():  # each as far as it goes; the largest change comes last
+        after = replan([*taken.values(), changes[-1]])
+        if after is not None:
+            taken[option], best = changes[-1], after
+    if not best.short:
+        for option in reversed(taken):  # the cheapest come first, so they stay
+            best = _less(taken, option, options[option], replan) or best
+    if not taken:
+        return None
+    return Together(tuple(c for c in taken.values() if c), not best.short, best.peak, best.disk, best.seconds)
+
+
+def _less(taken: dict[str, str], option: str, changes: Sequence[str], replan: Replan) -> Estimate | None:
+    """Leaves an option alone, or changes it less, if it fits all the same; what that leads to."""
+    for change in ("", *changes[: changes.index(taken[option])]):
+        tried = taken | {option: change}
+        after = replan([c for c in tried.values() if c])
+        if after is not None and not after.short:
+            taken[option] = change
+            return after
+    return None
 
 
 def _different(found: Sequence[Lever]) -> list[Lever]:

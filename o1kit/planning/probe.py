@@ -17,6 +17,7 @@ import torch
 
 from o1kit import registry
 from o1kit.cpu import tune_process
+from o1kit.decoding import Decoding
 from o1kit.engines.policy import DELIMITER, PromptTemplate
 from o1kit.models.config import HttpEngineConfig
 from o1kit.models.load import add_lora
@@ -27,7 +28,7 @@ from o1kit.planning.machine import Machine
 from o1kit.planning.rates import ADAPTERS, Rates, formula
 from o1kit.planning.weights import Weights
 from o1kit.planning.work import TRAIN
-from o1kit.protocols import Decoding, Sampling, StageInputs
+from o1kit.protocols import Sampling, StageInputs
 from o1kit.stages.optim import build_optimizer
 from o1kit.stages.searching import build_engine
 from o1kit.stages.sequences import Row

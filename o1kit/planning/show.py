@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 from o1kit.planning.estimate import Estimate, StageEstimate
-from o1kit.planning.levers import Lever
+from o1kit.planning.levers import Lever, Together
 from o1kit.planning.memory import Memory
 
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -54,6 +54,8 @@ def _totals(found: Estimate) -> list[str]:
     parts = [f"peak memory {size(found.peak)}", f"disk {size(found.disk)}", f"time {time_text(found.seconds)}"]
     parts += [f"cost {found.cost:.2f} {found.currency}"] if found.cost is not None else []
     lines = [f"in all: {', '.join(parts)} (basis: {basis})", f"machine: {found.machine.title}"]
+    if found.currency and found.an_hour is None:
+        lines.append(f"cost: not known, the file has no price of an hour of {found.machine.gpu or 'cpu'}")
     if found.machine.gpu_memory:
         lines.append(f"of the memory on the GPU: {size(found.device_peak)}")
     if any("probe" not in stage.basis for stage in found.stages if stage.basis):
@@ -61,14 +63,15 @@ def _totals(found: Estimate) -> list[str]:
     return lines
 
 
-def lever_lines(found: Estimate, levers: Sequence[Lever]) -> list[str]:
-    """That it does not fit, and what would help."""
+def lever_lines(found: Estimate, levers: Sequence[Lever], together: Together | None) -> list[str]:
+    """That it does not fit, and what would help: single changes; several, where no single one is enough."""
     lines = [f"does not fit: {'; '.join(found.short)}"]
+    several = [] if any(lever.fits for lever in levers) else _together(together)
     if not levers:
-        return [*lines, "no single change helps much: take a smaller model, or another machine"]
+        return [*lines, "no single change helps much", *several]
     rows = [
         [
-            f"--set '{lever.change}'",
+            _option(lever.change),
             size(lever.peak),
             f"disk {size(lever.disk)}",
             time_text(lever.seconds),
@@ -77,7 +80,21 @@ def lever_lines(found: Estimate, levers: Sequence[Lever]) -> list[str]:
         ]
         for lever in levers
     ]
-    return [*lines, "what would help:", *table(rows)]
+    return [*lines, "what would help:", *table(rows), *several]
+
+
+def _together(found: Together | None) -> list[str]:
+    if found is None:
+        return ["nothing that can be changed makes it fit: take a smaller model, or another machine"]
+    takes = f"{size(found.peak)}, disk {size(found.disk)}, {time_text(found.seconds)}"
+    if not found.fits:
+        text = "nothing makes it fit: with all changes that could help, at once, it still takes"
+        return [f"{text} {takes}. Take a smaller model, or another machine"]
+    return [f"no single change is enough; together these are ({takes}):", "  " + " ".join(map(_option, found.changes))]
+
+
+def _option(change: str) -> str:
+    return f"--set '{change}'"
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

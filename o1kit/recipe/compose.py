@@ -41,6 +41,8 @@ class Wanted(NamedTuple):
     seed: int = 0
     engine: Sequence[str] = ()
     name: str = "eval"
+    known: Path | None = None
+    """File of further problems that the model has learned from."""
 
 
 def compose(wanted: Wanted) -> dict[str, Any]:
@@ -72,6 +74,8 @@ def compose(wanted: Wanted) -> dict[str, Any]:
     }
     if wanted.judge is not None:
         stage["judge_folder"] = str(Path(wanted.judge).resolve())
+    if wanted.known is not None:
+        stage["overlap"] = {"known": str(wanted.known.resolve())}
     found = Path(wanted.model)
     return {
         "o1kit": 1,
@@ -135,12 +139,15 @@ def _recipe_splits(path: Path, chosen: list[str], count: int | None) -> Iterator
     for name in names:
         if name not in recipe.tasks:
             raise RecipeError(f"--tasks {path}: has no split {name!r}. It has: {', '.join(recipe.tasks)}.")
+    if count is not None and TRAIN in names and names != [TRAIN]:
+        text = "--num-problems would leave out training problems, which the other splits are compared with."
+        raise RecipeError(f"--tasks {path}: {text} Evaluate {TRAIN!r} on its own.")
     for name, split in recipe.tasks.items():
         data = public(split, exclude_defaults=True)
         for source, meant in zip(data["sources"], split.sources, strict=True):
             if isinstance(meant, JsonlConfig) and not Path(meant.path).is_absolute():
                 source["path"] = os.path.normpath(f"{path.parent.resolve()}/{source['path']}")
-        if name in names and name != TRAIN and count is not None:
+        if name in names and count is not None:
             data["num_problems"] = min(count, split.num_problems)
         yield name, data, name in names
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, get_args, get_origin
+from collections.abc import Collection, Mapping
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -22,9 +23,9 @@ INSTALL = " Or install a plugin that provides it; `o1kit plugins list` shows the
 _QUOTED = re.compile(r"'([^']*)'")
 
 
-def explain(error: ValidationError, model: type[BaseModel], source: Source) -> None:
-    """Adds one fault for each error to the source; of very many, the first."""
-    for item in error.errors(include_url=False)[:MOST]:
+def explain(error: ValidationError, model: type[BaseModel], source: Source, left_out: Collection[str] = ()) -> None:
+    """Adds one fault for each error to the source, those of some sorts left out; of very many, the first."""
+    for item in [found for found in error.errors(include_url=False) if found["type"] not in left_out][:MOST]:
         path = written_path(item["loc"], source.data)
         kind, context = item["type"], item.get("ctx", {})
         if kind == "extra_forbidden":
@@ -44,7 +45,7 @@ def explain(error: ValidationError, model: type[BaseModel], source: Source) -> N
         else:
             # What is shown is what is written: a value from the environment is not.
             item["input"] = at(source.data, path, item["input"])
-            found = told(item, _annotation(model, source.data, path)[0], _described(model, source.data, path))
+            found = told(item, annotation_at(model, source.data, path)[0], _described(model, source.data, path))
             source.fault(path, found.message, suggestion=found.suggestion)
 
 
@@ -81,7 +82,7 @@ def _unknown_choice(
     value = context.get("tag") if tag else value
     where = (*path, "kind") if tag else path
     if where == ("o1kit",):
-        source.fault(where, _other_version(value))
+        source.fault(where, other_version(value))
         return
     near = nearest(str(value), choices)
     hint = suggestion(str(value), choices) if choices else f" Expected {context.get('expected')}."
@@ -89,7 +90,7 @@ def _unknown_choice(
     source.fault(where, f"unknown {where[-1]} {shown(value)}.{hint}{more}", suggestion=near)
 
 
-def _other_version(value: Any) -> str:
+def other_version(value: Any) -> str:
     """What is wrong with the number of the format."""
     if isinstance(value, int) and not isinstance(value, bool) and value > 1:
         return f"this recipe is of format {value}, and this o1kit knows format 1. Upgrade o1kit."
@@ -123,12 +124,12 @@ def known_keys(model: type[BaseModel], data: Any, path: Path) -> list[str]:
 
 def _section(model: type[BaseModel], data: Any, path: Path) -> type[BaseModel] | None:
     """The class that describes what is written at a path."""
-    annotation, written = _annotation(model, data, path)
+    annotation, written = annotation_at(model, data, path)
     chosen = _choose(annotation, written)
     return chosen if isinstance(chosen, type) and issubclass(chosen, BaseModel) else None
 
 
-def _annotation(model: type[BaseModel], data: Any, path: Path) -> tuple[Any, Any]:
+def annotation_at(model: type[BaseModel], data: Any, path: Path) -> tuple[Any, Any]:
     """The declared type at a path, unions and all, and what is written there."""
     annotation: Any = model
     for part in path:
@@ -144,6 +145,13 @@ def _annotation(model: type[BaseModel], data: Any, path: Path) -> tuple[Any, Any
     return annotation, data
 
 
+def has_mark(annotation: Any, mark: type) -> bool:
+    """True for a type that `Annotated` marks so, itself or as the member of a union."""
+    if get_origin(annotation) is Annotated:
+        return any(isinstance(m, mark) for m in annotation.__metadata__) or has_mark(get_args(annotation)[0], mark)
+    return get_origin(annotation) in (Union, UnionType) and any(has_mark(a, mark) for a in get_args(annotation))
+
+
 def _choose(annotation: Any, data: Any) -> Any:
     """The member of a union that the data's `kind` names."""
     found = members(annotation)
@@ -154,7 +162,7 @@ def _choose(annotation: Any, data: Any) -> Any:
 
 
 def _all_kinds(model: type[BaseModel], data: Any, path: Path) -> list[str]:
-    return all_kinds(_annotation(model, data, path)[0])
+    return all_kinds(annotation_at(model, data, path)[0])
 
 
 def _described(model: type[BaseModel], data: Any, path: Path) -> str:

@@ -32,7 +32,7 @@ def failure(source: Source) -> RecipeError:
     return RecipeError("\n".join(told), faults)
 
 
-def as_data(error: O1kitError, file: str) -> list[dict[str, Any]]:
+def as_data(error: O1kitError, file: str = "") -> list[dict[str, Any]]:
     """The faults of an error for programs; of one that has none, its message with the file it is about."""
     faults = getattr(error, "faults", ()) or [Fault(file, (), hide(str(error)))]
     return [
@@ -40,6 +40,7 @@ def as_data(error: O1kitError, file: str) -> list[dict[str, Any]]:
             "file": fault.file,
             "line": fault.line,
             "column": fault.column,
+            "place": fault.place or None,
             "path": show(fault.path),
             "message": fault.message.partition(f"\n    {OPTION}")[0],
             "suggestion": fault.suggestion,

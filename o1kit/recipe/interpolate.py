@@ -13,7 +13,7 @@ from typing import Any
 
 from o1kit.nearest import nearest
 from o1kit.recipe.nodes import Node, Path, copied, entry_names, index_of, show, steps, walk
-from o1kit.recipe.source import MAX_BYTES, MAX_DEPTH, MAX_NODES, Fault, Source, scalar
+from o1kit.recipe.source import MAX_BYTES, MAX_DEPTH, MAX_NODES, Fault, Source, scalar, value_caret
 from o1kit.registry import suggestion
 
 _TOKEN = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
@@ -23,6 +23,8 @@ MAX_TEXT = 100_000
 WRITTEN = {"o1kit", "name", "kind", "seed", "generator", "project", "entity", "ask", "search", "searches"}
 """Fields whose values are written into results, names of folders, titles and W&B: they are no place for a secret."""
 
+NEVER = "and what comes from the environment never is. Write it out."
+
 
 class _Refused(Exception):
     """A reference cannot be followed."""
@@ -30,6 +32,14 @@ class _Refused(Exception):
     def __init__(self, message: str, meant: str | None = None) -> None:
         super().__init__(message)
         self.meant = meant
+
+
+class _Missing(_Refused):
+    """What a reference names is not there."""
+
+    def __init__(self, message: str, meant: str | None, path: Path) -> None:
+        super().__init__(message, meant)
+        self.path = path
 
 
 def interpolate(source: Source, environment: Mapping[str, str]) -> dict[str, str]:
@@ -45,7 +55,7 @@ def interpolate(source: Source, environment: Mapping[str, str]) -> dict[str, str
     for path, node in walk(source.root):
         field = _public_field(path) if node.secret else None
         if field is not None:
-            text = f"`{field}` is written into results, and what comes from the environment never is. Write it out."
+            text = f"`{field}` is written into results, {NEVER}{value_caret(node.place)}"
             source.faults.append(Fault(node.place, path, text))
     source.settle(source.root)
     return resolver.used
@@ -102,11 +112,18 @@ class _Resolver:
         except _Refused as error:
             if len(self._active) > 1:  # told once, where it begins
                 raise
-            self._source.faults.append(Fault(node.place, path, str(error), error.meant))
-            node.value, node.text = None, None
+            if not (isinstance(error, _Missing) and self._may_be_there(error.path)):
+                message = f"{error}{value_caret(node.place)}"
+                self._source.faults.append(Fault(node.place, path, message, error.meant))
+                node.value, node.text = None, None
         finally:
             del self._active[id(node)]
             self._done.add(id(node))
+
+    def _may_be_there(self, path: Path) -> bool:
+        """True if another fault, of what should have been written there, tells enough."""
+        lengths = [(min(len(fault.path), len(path)), fault.path) for fault in self._source.faults]
+        return self._source.partial or any(n and other[:n] == path[:n] for n, other in lengths)
 
     def _replace(self, node: Node, path: Path) -> None:
         whole = _TOKEN.fullmatch(node.value)
@@ -196,9 +213,8 @@ def _step(node: Node, path: Path, part: str) -> tuple[Node, Path]:
         raise _Refused(f"{show(path)} holds a single value: there is no {part!r} in it.")
     where = f"in {show(path)}" if path else "at the top"
     hint = suggestion(part, known) if known else ""
-    raise _Refused(
-        f"nothing is written {where} as {part!r}, and defaults cannot be referred to.{hint}", nearest(part, known)
-    )
+    text = f"nothing is written {where} as {part!r}, and defaults cannot be referred to.{hint}"
+    raise _Missing(text, nearest(part, known), (*path, part))
 
 
 def _words(value: Any) -> str:

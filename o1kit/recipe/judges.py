@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from o1kit.models.config import HttpEngineConfig
+from o1kit.config import Config
+from o1kit.models.config import HttpEngineConfig, JudgeServersConfig
 from o1kit.recipe.schema import Recipe
 from o1kit.recipe.source import Path, Source
 from o1kit.rewards.config import (
@@ -49,6 +50,16 @@ def models(config: JudgeConfig | RewardConfig | None, path: Path) -> Iterator[tu
                 yield (*place, "model"), part.model, True
             elif isinstance(part, AskedSection) and part.model is not None:
                 yield (*place, "model"), part.model, False
+
+
+def judge_servers(recipe: Recipe) -> Iterator[tuple[Path, JudgeServersConfig]]:
+    """The servers that judges and rewards have of their own, each with its place."""
+    for i, stage in enumerate(recipe.stages):
+        for key in ("judge", "reward"):
+            config = getattr(stage, key, None)
+            for place, part in placed(cast(Any, config), ("stages", i, key)) if isinstance(config, Config) else []:
+                if isinstance(part, AskedSection) and part.engine is not None:
+                    yield (*place, "engine"), part.engine
 
 
 def kinds_of(config: JudgeConfig | RewardConfig | None, recipe: Recipe) -> list[str]:

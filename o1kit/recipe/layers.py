@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from o1kit.errors import RecipeError
+from o1kit.nearest import nearest
 from o1kit.recipe.merge import Merger
 from o1kit.recipe.nodes import Node, walk
 from o1kit.recipe.source import MAX_BYTES, MAX_NODES, Fault, Source, parse
@@ -36,11 +37,12 @@ def read_layers(path: Path, overlays: Sequence[Path] = ()) -> Layers:
     """A recipe file and all that it extends, changed by overlays; what is wrong is in the source's faults.
 
     Raises:
-        RecipeError: the recipe or an overlay cannot be read at all.
+        RecipeError: the recipe cannot be read at all.
     """
     reader = _Reader(Source(str(path)))
-    for file in (path, *overlays):
-        reader.add(file, str(file))
+    reader.add(path, str(path))
+    for file in overlays:
+        reader.overlay(file)
     layers = reader.layers
     if sum(1 for _ in islice(walk(layers.root), MAX_NODES + 1)) > MAX_NODES:
         layers.source.faults.append(Fault(str(path), (), f"its files hold more than {MAX_NODES} values together."))
@@ -59,6 +61,13 @@ class _Reader:
         self._done: set[Path] = set()
         self._bytes = 0
 
+    def overlay(self, file: Path) -> None:
+        """Puts an overlay on top; one that cannot be read is a fault."""
+        try:
+            self.add(file, str(file))
+        except RecipeError as error:
+            self._without(Fault(str(file), (), str(error).removeprefix(f"{file}: ")))
+
     def add(self, file: Path, name: str) -> None:
         """Reads a file and what it extends, and puts them on top of what is there."""
         source, real = self.layers.source, file.resolve()
@@ -68,13 +77,12 @@ class _Reader:
         source.texts[name] = parsed.texts[name]
         source.faults += parsed.faults
         root = parsed.root
-        if root is None or parsed.faults:
+        if root is None or not isinstance(root.value, dict) or root.tag:
             self.layers.files.append(file)
-            return
-        if not isinstance(root.value, dict) or root.tag:
             text = "a recipe is a mapping of keys to values. Start from recipes/quickstart.yaml."
-            source.faults.append(Fault(root.place, (), text))
+            self._without(*[Fault(root.place, (), text)] if root is not None and not parsed.faults else ())
             return
+        self._look_alikes(root.value)
         self._open.append(real)
         self._bases(root.value.pop(EXTENDS, None), file, name)
         self._open.pop()
@@ -83,6 +91,20 @@ class _Reader:
         self.layers.folders[name] = file.parent
         self._merger.into(self.layers.root.value, root.value)
         self.layers.root.place = root.place
+
+    def _look_alikes(self, entries: dict[str, Node]) -> None:
+        """Takes out keys that were meant to be `extends`: what they name is missing."""
+        from o1kit.recipe.schema import Recipe
+
+        for key in [key for key in entries if key not in Recipe.model_fields and key != EXTENDS]:
+            if nearest(key, [*Recipe.model_fields, EXTENDS]) == EXTENDS:
+                text = f"unknown key {key!r}. Did you mean {EXTENDS!r}?"
+                self._without(Fault(entries.pop(key).key, (key,), text, EXTENDS))
+
+    def _without(self, *faults: Fault) -> None:
+        """Goes on without a file: what seems to be missing may be in there."""
+        self.layers.source.faults += faults
+        self.layers.source.partial = self._merger.partial = True
 
     def _bases(self, node: Node | None, file: Path, name: str) -> None:
         """What a file says that it extends."""
@@ -121,7 +143,7 @@ class _Reader:
                 self._fault(item, str(error))
 
     def _fault(self, item: Node, text: str) -> None:
-        self.layers.source.faults.append(Fault(item.place, (EXTENDS,), text))
+        self._without(Fault(item.place, (EXTENDS,), text))
 
 
 def read_text(path: Path, name: str) -> str:

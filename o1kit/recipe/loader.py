@@ -13,15 +13,16 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from o1kit.config import keep_secret
+from o1kit.config import WrittenDown, keep_secret
 from o1kit.errors import RecipeError
 from o1kit.functional.secrets import remember
 from o1kit.nearest import nearest
 from o1kit.recipe.beside import folders_found, start_from_recipe
-from o1kit.recipe.explain import explain, written_path
+from o1kit.recipe.explain import annotation_at, has_mark, written_path
 from o1kit.recipe.faults import failure
-from o1kit.recipe.further import besides, check_rest
-from o1kit.recipe.interpolate import interpolate, other_reading
+from o1kit.recipe.further import tell_rest
+from o1kit.recipe.generators import read_options
+from o1kit.recipe.interpolate import NEVER, interpolate, other_reading
 from o1kit.recipe.layers import EXTENDS, read_layers
 from o1kit.recipe.migrate import check_names
 from o1kit.recipe.nodes import walk
@@ -74,18 +75,20 @@ def recipe_from(source: Source, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def _recipe(source: Source, overrides: Sequence[str], folders: Mapping[str, Path], main: Path) -> Recipe:
-    _stop(source)
     if not isinstance(source.data, dict):
-        source.fault((), "a recipe is a mapping of keys to values. Start from recipes/quickstart.yaml.")
-    _stop(source)
+        if not source.faults:
+            source.fault((), "a recipe is a mapping of keys to values. Start from recipes/quickstart.yaml.")
+        raise failure(source)
     for text in overrides:
         apply(source, text)
-    _stop(source)
     check_names(source)
     for value, name in interpolate(source, os.environ).items():
         remember(value, name)
+    read_options(source)
     _check_extends(source)
-    _stop(source)
+    _check_written(source)
+    if source.faults:
+        raise _refused(source)
     recipe = _validated(source)
     if start_from_recipe(recipe, source, folders, main):
         recipe = _validated(source)
@@ -94,7 +97,8 @@ def _recipe(source: Source, overrides: Sequence[str], folders: Mapping[str, Path
     shown = {p: n.public for p, n in walk(source.root) if n.public is not None and (n.secret or p in moved)}
     keep_secret(recipe, shown)
     check(recipe, source)
-    _stop(source)
+    if source.faults:
+        raise failure(source)
     return recipe
 
 
@@ -129,13 +133,19 @@ def _reread(error: ValidationError, source: Source) -> bool:
     return changed
 
 
+def _refused(source: Source) -> RecipeError:
+    """All faults of a recipe that could not be put together, with what else can be told of it as far as it is."""
+    try:
+        Recipe.model_validate(source.actual())
+    except ValidationError as error:
+        _reread(error, source)
+    tell_rest(source)
+    return failure(source)
+
+
 def _invalid(source: Source) -> RecipeError:
     """All faults of data that is no recipe; values of the environment show themselves as they are written."""
-    try:
-        Recipe.model_validate(source.actual(hidden=True))
-    except ValidationError as error:
-        explain(error, Recipe, source)
-        check_rest(source)
+    tell_rest(source)
     if not source.faults:  # a value that is right only as long as it is hidden
         source.fault((), "a value of the environment does not fit where it stands. Look at the variables it names.")
     return failure(source)
@@ -154,8 +164,12 @@ def _check_extends(source: Source) -> None:
             source.fault((key,), text, key=True, suggestion=EXTENDS)
 
 
-def _stop(source: Source) -> None:
-    """Ends here if anything is wrong, with what else can be told of the recipe as it is."""
-    if source.faults:
-        source.faults += besides(source)
-        raise failure(source)
+def _check_written(source: Source) -> None:
+    """No value of the environment where a section's class says that it stands in what a run leaves."""
+    assert source.root is not None
+    for path, _ in [found for found in walk(source.root) if found[1].secret]:
+        for i in range(1, len(path) + 1):
+            if has_mark(annotation_at(Recipe, source.data, path[:i])[0], WrittenDown):
+                name = next(part for part in reversed(path[:i]) if isinstance(part, str))
+                source.fault(path, f"`{name}` is written into files of the run, {NEVER}")
+                break

@@ -23,22 +23,23 @@ STAGES = "stages"
 class Merger:
     """Puts layers on top of one another; what does not fit is reported."""
 
-    def __init__(self, report: Callable[[Fault], None]) -> None:
-        self._take = report
+    def __init__(self, report: Callable[[Fault], None], partial: bool = False) -> None:
+        self._take, self.partial = report, partial
+        """Partial: a file is missing, and with it what may be inherited."""
 
     def into(self, base: dict[str, Node], over: dict[str, Node], path: Path = ()) -> None:
         """Changes the inherited entries of a map by those of a layer."""
-        for key, node in over.items():
+        for key, node in sorted(over.items(), key=lambda entry: entry[0].startswith("+")):  # what is appended: last
             name, here = key.removeprefix("+"), (*path, key.removeprefix("+"))
             if key.startswith("+") and name:
-                if name in over:
+                if name in over and not (here == (STAGES,) and _by_name(over[name])):
                     text = f"both `{name}` and `+{name}` are written here. Keep one: the list, or what to append."
                     self._report(node.key, here, text)
                 else:
                     self._append(base, name, node, here)
             elif node.tag == UNSET:
                 self._remove(base, name, node, here)
-            elif here == (STAGES,) and isinstance(node.value, dict) and not node.tag:
+            elif here == (STAGES,) and _by_name(node):
                 self._stages(base.get(STAGES), node, here)
             else:
                 base[name] = self.over(base.get(name), node, here)
@@ -71,6 +72,11 @@ class Merger:
     def _report(self, place: str, path: Path, text: str, meant: str | None = None) -> None:
         self._take(Fault(place, path, text, meant))
 
+    def _report_missing(self, place: str, path: Path, text: str, meant: str | None = None) -> None:
+        """What is missing here may be in a file that is."""
+        if not self.partial:
+            self._report(place, path, text, meant)
+
     def _append(self, base: dict[str, Node], name: str, node: Node, path: Path) -> None:
         found = base.get(name)
         if not isinstance(node.value, list):
@@ -79,7 +85,7 @@ class Merger:
             lists = _lists(base)
             hint = suggestion(name, lists) if lists else ""
             text = f"no list is inherited here to append to.{hint} Write `{name}:` for a new one."
-            self._report(node.key or node.place, path, text, nearest(name, lists))
+            self._report_missing(node.key or node.place, path, text, nearest(name, lists))
         elif not isinstance(found.value, list):
             text = f"`+{name}` appends to a list, and at {found.place} there is none. Write `{name}:` to replace it."
             self._report(node.key or node.place, path, text)
@@ -95,20 +101,20 @@ class Merger:
         else:
             hint = suggestion(name, list(base)) if base else " Remove the line."
             text = f"`{UNSET}`: nothing of this name is inherited.{hint}"
-            self._report(node.key or node.place, path, text, nearest(name, base))
+            self._report_missing(node.key or node.place, path, text, nearest(name, base))
 
     def _stages(self, base: Node | None, over: Node, path: Path) -> None:
         """Changes inherited stages by their names."""
         if base is None or not isinstance(base.value, list):
             text = "a map changes inherited stages by name, and none are inherited. Write a list: `- kind: ...`."
-            self._report(over.key or over.place, path, text)
+            self._report_missing(over.key or over.place, path, text)
             return
         for name, node in over.value.items():
             names = entry_names(base.value)
             if name not in names:
                 known = [n for n in names if n is not None]
                 text = f"no stage {name!r} is inherited.{suggestion(name, known)} New ones: `+stages: [...]`."
-                self._report(node.key or over.place, (*path, name), text, nearest(name, known))
+                self._report_missing(node.key or over.place, (*path, name), text, nearest(name, known))
             elif node.tag == UNSET:
                 del base.value[names.index(name)]
             elif not isinstance(node.value, dict):
@@ -125,6 +131,11 @@ class Merger:
         if name is not None and isinstance(made.value, dict) and "name" not in made.value:
             made.value = {"name": name, **made.value}
         return made
+
+
+def _by_name(node: Node) -> bool:
+    """True for a map that changes inherited entries by their names."""
+    return isinstance(node.value, dict) and not node.tag
 
 
 def merges(base: Node, node: Node) -> bool:

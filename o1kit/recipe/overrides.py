@@ -31,6 +31,8 @@ def apply(source: Source, text: str) -> None:
     try:
         _change(source, source.root, text, origin)
     except _Refused as error:
+        if source.partial and error.path:  # what it is to be set in may be in a file that is missing
+            return
         source.faults.append(Fault(origin, error.path, f"{error}{option_caret(origin, error.column)}", error.meant))
         return
     source.settle(source.root)
@@ -51,11 +53,17 @@ def _change(source: Source, root: Node, text: str, origin: str) -> None:
         message = fault.message + option_caret(origin, last)
         source.faults.append(Fault(origin, fault.path, message, fault.suggestion))
 
-    merger = Merger(report)
-    target, path = root, Path()
+    merger = Merger(report, source.partial)
+    target, path, known = root, Path(), len(source.faults)
+    made: list[tuple[dict[str, Node], str]] = []
     for i, part in enumerate(parts[:-1]):
+        above = target
         target, path = _enter(target, path, part, origin, _column(name, parts, i))
+        made += [(above.value, part)] if target.place == origin and not target.value else []
     _assign(merger, target, path, parts[-1], plus, value, last)
+    if made and len(source.faults) > known:  # what is refused leaves nothing behind
+        section, part = made[0]
+        del section[part]
 
 
 def _value(text: str, start: int, origin: str) -> Node:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from o1kit.models.config import HttpEngineConfig, ScratchModelConfig
+from o1kit.recipe.generators import check_generators
 from o1kit.recipe.judges import TRAINED, check_asked, check_judge, check_reward, kinds_of, models, placed
 from o1kit.recipe.leaks import check_measured
 from o1kit.recipe.schema import Recipe
@@ -111,6 +112,7 @@ def check(recipe: Recipe, source: Source) -> None:
     """Adds a fault for everything that does not fit together."""
     _check_model(recipe, source)
     _check_grading(recipe, source)
+    check_generators(recipe, source)
     learns = any(
         not isinstance(stage, EvaluateConfig | RolloutConfig | LabelsConfig | PairsConfig) for stage in recipe.stages
     )

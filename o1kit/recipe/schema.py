@@ -1,12 +1,10 @@
 """`Recipe`: the whole of a recipe file as one validated, frozen value."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from o1kit.config import Config, FirstVersion
+from o1kit.config import NUMBER, Config, FirstVersion
 from o1kit.kinds import Kinds
 from o1kit.models.config import EngineConfig, ModelConfig, TorchEngineConfig
 from o1kit.sharing.config import LockConfig
@@ -55,7 +53,7 @@ class Recipe(Config):
     """Version of the recipe format."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
     """Name of the run: its folder under `runs/`."""
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63), NUMBER] = 0
     """Every random choice follows from it."""
     model: ModelConfig
     """The language model that the first stage starts from."""

@@ -27,6 +27,7 @@ _PLACE = re.compile(r"(.*):([0-9]+):([0-9]+)", re.DOTALL)
 _MEANT = re.compile(r"Did you mean '([^']*)'\?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INTEGER = re.compile(r"[-+]?[0-9]+")
+_OF_OTHER_BASE = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
 _NOT_FINITE = {".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf, ".nan": math.nan}
@@ -85,6 +86,8 @@ class Source:
     """The same as nodes."""
     texts: dict[str, str] = field(default_factory=dict)
     """The text of each file that was read, by the name that places begin with."""
+    partial: bool = False
+    """True if a file could not be read, which is among the faults: what is not there may be in that."""
     _secrets: list[Node] = field(default_factory=list)
 
     def place(self, path: Path, *, key: bool = False) -> str:
@@ -139,6 +142,11 @@ def option_caret(option: str, column: int) -> str:
     return f"\n    {option}\n    {' ' * (len(OPTION) + column)}^"
 
 
+def value_caret(place: str) -> str:
+    """The same under the value of a `--set`, by the place that its value has; nothing for a place in a file."""
+    return option_caret(place, place.index("=") + 1 - len(OPTION)) if place.startswith(OPTION) else ""
+
+
 def parse(text: str, name: str, *, operators: bool = False) -> Source:
     """Reads YAML; what is wrong with it is in `faults`. With `operators` the tags `!unset` and `!replace` are read."""
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -167,7 +175,9 @@ def parse(text: str, name: str, *, operators: bool = False) -> Source:
         source.faults.append(Fault(name, (), "the file is empty. Start from recipes/quickstart.yaml."))
         return source
     reader = _Reader(source, lambda mark: f"{name}:{mark.line + 1}:{mark.column + 1}", operators)
-    source.settle(reader.read(root))
+    made = reader.read(root)
+    if reader.count <= MAX_NODES:  # what is left of one that is too large says nothing
+        source.settle(made)
     return source
 
 
@@ -192,6 +202,8 @@ def scalar(text: str) -> Any:
         return int(text) if len(text) <= 30 else float(text)
     if _FLOAT.fullmatch(text):
         return float(text)
+    if len(text) <= 30 and _OF_OTHER_BASE.fullmatch(text):
+        return int(text, 0)
     return _NOT_FINITE.get(text.lower(), text)
 
 

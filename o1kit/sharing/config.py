@@ -1,12 +1,10 @@
 """Recipe section that `o1kit recipe lock` writes: what a run is to be repeated with."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field
 
-from o1kit.config import Config, FirstVersion
+from o1kit.config import Config, FirstVersion, Unit
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """A hash, in hexadecimal."""
@@ -17,7 +15,7 @@ class FileHash(Config):
 
     sha256: Sha256
     """SHA-256 of its content."""
-    size: Annotated[int, Field(ge=0)]
+    size: Annotated[int, Field(ge=0), Unit("bytes")]
     """Its length in bytes."""
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from o1kit.artifacts import disk_errors, write_atomic
 from o1kit.errors import EnvironmentFailure, RecipeError
+from o1kit.explain.editor import recipe_schema
+from o1kit.kinds import with_plugins
 from o1kit.recipe.loader import load
 from o1kit.recipe.source import scalar
 from o1kit.sharing.inputs import paths_of
@@ -18,12 +20,19 @@ from o1kit.sharing.shipped import Shipped, folder
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _SCHEMA_LINE = "# yaml-language-server:"
+SCHEMA = "recipe.schema.json"
+"""File beside a copy that editors check it with."""
 START = Shipped("start", Path(__file__).parent / "start.yaml", {})
 """A small recipe with comments, to be changed."""
 
 
 def copy(recipe: Shipped, target: Path, name: str | None = None, *, force: bool = False) -> list[Path]:
-    """Copies a recipe with the files it extends and reads, each in the same place relative to it; returns them all.
+    """Copies a recipe with the files it extends and reads, each in the same place relative to it.
+
+    Beside the copy comes the schema for editors, if none is there.
+
+    Returns:
+        All files that were written.
 
     Args:
         recipe: one that comes with o1kit.
@@ -49,7 +58,15 @@ def copy(recipe: Shipped, target: Path, name: str | None = None, *, force: bool 
             shutil.copyfile(source, place)
     write_atomic(target, _text(recipe, target, name))
     load(target)
-    return [target, *(place for _, place in others)]
+    return [target, *(place for _, place in others), *_schema(target.parent / SCHEMA)]
+
+
+def _schema(place: Path) -> list[Path]:
+    if place.exists():
+        return []
+    with with_plugins():
+        write_atomic(place, recipe_schema())
+    return [place]
 
 
 def _others(recipe: Shipped, target: Path) -> Iterator[tuple[Path, Path]]:
@@ -72,10 +89,12 @@ def _text(recipe: Shipped, target: Path, name: str | None) -> str:
     text = re.sub(r"(?m)^# Run: .*$", lambda _: f"# Run: o1kit run {target}", text, count=1)
     if name is not None:
         text = re.sub(r"(?m)^name:[^#\n]*?(?=[ \t]*(?:#.*)?$)", lambda _: f"name: {_quoted(name)}", text, count=1)
+    schema = f"{_SCHEMA_LINE} $schema={SCHEMA}\n"
     if recipe is START:
-        return text
+        return f"{schema}{text}"
     origin = recipe.path.relative_to(folder()).as_posix()
-    return f"# Copied from recipes/{origin} of o1kit {version('o1kit')} by `o1kit recipe cp {recipe.name}`.\n{text}"
+    by = f"by `o1kit recipe cp {recipe.name}`"
+    return f"{schema}# Copied from recipes/{origin} of o1kit {version('o1kit')} {by}.\n{text}"
 
 
 def _quoted(name: str) -> str:

@@ -7,7 +7,7 @@ import re
 import resource
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +49,8 @@ class Commit:
     repository: Path
     commit: str
     sizes: dict[str, int] = field(default_factory=dict)
+    linked: frozenset[str] = frozenset()
+    """Names of links, and of other repositories that are linked."""
 
     def names(self) -> list[str]:
         """Names of all plain files."""
@@ -61,6 +63,10 @@ class Commit:
         if self.sizes[name] > MAX_MEMBER:
             raise DataError(f"{name!r}: larger than {MAX_MEMBER >> 20} MiB: more than a recipe needs.")
         return _git(self.repository, "cat-file", "blob", f"{self.commit}:{name}")
+
+    def links(self, names: Iterable[str] = ()) -> list[str]:
+        """All links, and those of the names that lie behind one."""
+        return sorted(self.linked | {n for n in names if any(n.startswith(f"{link}/") for link in self.linked)})
 
 
 @contextmanager
@@ -85,15 +91,17 @@ def fetched(url: str, commit: str) -> Iterator[Commit]:
             allowed += ["-c", "http.followRedirects=false"]
         _git(repository, *allowed, "fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", url, commit)
         listing = _git(repository, "ls-tree", "-r", "-z", "--long", "--full-tree", commit)
-        yield Commit(repository, commit, dict(_plain(listing)))
+        sizes = dict(_listed(listing))
+        plain = {name: size for name, size in sizes.items() if size is not None}
+        yield Commit(repository, commit, plain, frozenset(sizes.keys() - plain.keys()))
 
 
-def _plain(listing: bytes) -> Iterator[tuple[str, int]]:
+def _listed(listing: bytes) -> Iterator[tuple[str, int | None]]:
+    """Names with the sizes of plain files, and None for what is none."""
     for line in filter(None, listing.split(b"\0")):
         facts, _, name = line.partition(b"\t")
         mode, kind, _, size = facts.decode("ascii").split()
-        if mode in PLAIN and kind == "blob":
-            yield name.decode("utf-8", "backslashreplace"), int(size)
+        yield name.decode("utf-8", "backslashreplace"), int(size) if mode in PLAIN and kind == "blob" else None
 
 
 def _git(repository: Path, *words: str) -> bytes:

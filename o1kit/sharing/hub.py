@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,10 @@ class HubCommit:
                 return read_bounded(Path(hf_hub_download(filename=name, **options)))
             except EntryNotFoundError:
                 return None
+
+    def links(self, names: Iterable[str] = ()) -> list[str]:
+        """None: those of the cache are the library's own."""
+        return []
 
 
 @contextmanager

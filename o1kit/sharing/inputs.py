@@ -17,7 +17,7 @@ from o1kit.recipe.beside import path_fields
 from o1kit.recipe.schema import Recipe
 from o1kit.sharing.config import FileHash
 
-READ = ("path", "judge_folder")
+READ = ("path", "judge_folder", "known")
 """Names of the fields that hold a file or a folder, which recipes that were not validated are searched for."""
 MAX_FILES = 1000
 """Most files of a folder that a recipe reads."""

@@ -15,7 +15,7 @@ from o1kit.artifacts import disk_errors, write_atomic
 from o1kit.errors import DataError, EnvironmentFailure, RecipeError
 from o1kit.sharing.archive import read_archive, read_bounded, sha256
 from o1kit.sharing.names import distinct, safe_name
-from o1kit.sharing.tree import Held, OnDisk, Tree, choose, closure, stay_inside
+from o1kit.sharing.tree import Held, OnDisk, Tree, choose, closure, left_out, stay_inside
 
 GZIP = b"\x1f\x8b"
 _GIT = re.compile(r"(?:git\+)?(?P<url>(?:https?|file)://[^@#]+)@(?P<pin>[^@#]*)")
@@ -44,6 +44,8 @@ class Pulled:
     files: Mapping[str, bytes]
     origin: str
     """Where it is from, with what pins it."""
+    links: tuple[str, ...] = ()
+    """Links beside it, which are not followed."""
 
 
 def fetch(wanted: Wanted) -> Pulled:
@@ -204,12 +206,14 @@ def _unpacked(content: bytes, name: str, wanted: Wanted, beside: Tree) -> Pulled
     if not name.lower().endswith((".yaml", ".yml", ".lock")):
         raise DataError(f"{wanted.source}: neither an archive of o1kit nor a recipe (.yaml, .lock).")
     tree = Held({name: content}) if isinstance(beside, Held) else beside
-    return Pulled(name, closure(tree, safe_name(name), wanted.source), pin)
+    files = closure(tree, safe_name(name), wanted.source)
+    return Pulled(name, files, pin, left_out(tree, name, files, recipes=False))
 
 
 def _one(tree: Tree, wanted: Wanted, origin: str) -> Pulled:
     name = choose(tree, wanted.recipe, wanted.source)
-    return Pulled(name, closure(tree, name, wanted.source), origin)
+    files = closure(tree, name, wanted.source)
+    return Pulled(name, files, origin, left_out(tree, name, files, recipes=True))
 
 
 def _check_hash(content: bytes, wanted: Wanted) -> None:

@@ -34,6 +34,9 @@ class Tree(Protocol):
             DataError: it is too large or cannot be read.
         """
 
+    def links(self, names: Iterable[str] = ()) -> list[str]:
+        """Names of links, which are not followed; of these names also those that lie behind one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -48,6 +51,10 @@ class Held:
     def read(self, name: str) -> bytes | None:
         """A file's content, or None."""
         return self.files.get(name)
+
+    def links(self, names: Iterable[str] = ()) -> list[str]:
+        """None: what is held is plain."""
+        return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +72,19 @@ class OnDisk:
 
     def read(self, name: str) -> bytes | None:
         """A file's content, or None for a link or nothing."""
-        place = self.root
-        for part in name.split("/"):
-            place = place / part
-            if place.is_symlink():
-                return None
-        return read_bounded(place) if place.is_file() else None
+        place = self.root / name
+        return read_bounded(place) if not self._linked(name) and place.is_file() else None
+
+    def links(self, names: Iterable[str] = ()) -> list[str]:
+        """Links in the folder itself, and those of the names that are links or lie behind one."""
+        own: set[str] = set()
+        with suppress(OSError):  # a folder that cannot be read
+            own |= {file.name for file in self.root.iterdir() if file.is_symlink()}
+        return sorted(own | {name for name in names if self._linked(name)})
+
+    def _linked(self, name: str) -> bool:
+        parts = name.split("/")
+        return any(self.root.joinpath(*parts[: i + 1]).is_symlink() for i in range(len(parts)))
 
 
 def choose(tree: Tree, wanted: str | None, source: str) -> str:
@@ -86,7 +100,9 @@ def choose(tree: Tree, wanted: str | None, source: str) -> str:
     if len(top) == 1:
         return safe_name(top[0])
     if not top:
-        raise DataError(f"{source}: holds no recipe (.yaml).")
+        links = [name for name in tree.links() if name.lower().endswith(RECIPES[:2])]
+        beside = f" Links are not followed: {', '.join(map(repr, links[:12]))}." if links else ""
+        raise DataError(f"{source}: holds no recipe (.yaml).{beside}")
     listed = ", ".join(repr(name) for name in top[:12])
     raise DataError(f"{source}: holds {len(top)} recipes. Choose with --recipe: {listed}.")
 
@@ -119,10 +135,27 @@ def closure(tree: Tree, recipe: str, source: str, others: Iterable[str] = ()) ->
             _take_data(tree, name, path, found)
         if len(found) > MAX_MEMBERS or sum(map(len, found.values())) > MAX_TOTAL:
             raise DataError(f"{source}: more than a recipe needs. Choose a smaller one.")
-    for beside in (posixpath.splitext(recipe)[0] + ".lock", posixpath.join(posixpath.dirname(recipe), README)):
+    for beside in _beside(recipe):
         extra = tree.read(beside) if beside not in found else None
         found |= {safe_name(beside): extra} if extra is not None else {}
     return found
+
+
+def left_out(tree: Tree, recipe: str, found: Mapping[str, bytes], *, recipes: bool) -> tuple[str, ...]:
+    """The links in a tree that stand for files which a recipe would come with.
+
+    Args:
+        tree: where the files are from.
+        recipe: the one that is used.
+        found: what it is made of: see `closure`.
+        recipes: also links that are recipes by their names.
+    """
+    wanted = set(_beside(recipe))
+    for name in found:
+        data = raw(found[name], name) if name.lower().endswith(RECIPES[:2]) or name == recipe else None
+        wanted |= {joined for path in paths(data) if (joined := _data_name(name, path)) is not None}
+    wanted -= found.keys()
+    return tuple(name for name in tree.links(wanted) if name in wanted or (recipes and name.lower().endswith(RECIPES)))
 
 
 def stay_inside(files: Mapping[str, bytes], recipe: str, lock: str | None, source: str) -> None:
@@ -205,11 +238,26 @@ def _inside(name: str, path: str, source: str) -> str:
     return joined
 
 
-def _take_data(tree: Tree, name: str, path: str, found: dict[str, bytes]) -> None:
+def _beside(recipe: str) -> tuple[str, str]:
+    """What comes along with a recipe though it does not name it: its lock and its README."""
+    return posixpath.splitext(recipe)[0] + ".lock", posixpath.join(posixpath.dirname(recipe), README)
+
+
+def _data_name(name: str, path: str) -> str | None:
+    """The name of a data file that a recipe reads and may come with; None for any other."""
     joined = posixpath.normpath(posixpath.join(posixpath.dirname(name), path))
-    if joined in found or joined.startswith(("..", "/")) or not joined.lower().endswith(SHIPPED):
-        return
+    if joined.startswith(("..", "/")) or not joined.lower().endswith(SHIPPED):
+        return None
     with suppress(DataError):  # a name that is not written anywhere, such as one with ${...}: not taken
-        content = tree.read(safe_name(joined))
+        return safe_name(joined)
+    return None
+
+
+def _take_data(tree: Tree, name: str, path: str, found: dict[str, bytes]) -> None:
+    joined = _data_name(name, path)
+    if joined is None or joined in found:
+        return
+    with suppress(DataError):  # too large
+        content = tree.read(joined)
         if content is not None:
             found[joined] = content

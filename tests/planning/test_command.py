@@ -55,12 +55,15 @@ def test_cost_is_time_at_the_price(tmp_path: Path, said: Said) -> None:
     _, out, _ = said("plan", QUICKSTART, "--runs-dir", tmp_path, "--prices", tmp_path / "prices.yaml", "--json")
     rows = json.loads(out)
     assert [row["takes"]["cost"] for row in rows] == [pytest.approx(row["takes"]["seconds"] / 100) for row in rows]
+    (tmp_path / "prices.yaml").write_text("{per_hour: {tpu: 36}}")
+    code, out, _ = said("plan", QUICKSTART, "--runs-dir", tmp_path, "--prices", tmp_path / "prices.yaml")
+    assert code == 0 and "cost: not known, the file has no price of an hour of " in out
 
 
 def test_what_does_not_fit_is_told_with_changes_that_work(tmp_path: Path, said: Said) -> None:
     little = ("--runs-dir", tmp_path, "--memory-gb", 1)
     code, out, _ = said("plan", QUICKSTART, *little)
-    changes = re.findall(r"--set '([^']+)'", out)
+    changes = re.findall(r"--set '([^']+)' ", out.partition("no single change")[0])
     assert code == 6 and 1 <= len(changes) <= 3
     before = peak(said, *little)
     for change in changes:
@@ -75,6 +78,22 @@ def test_a_lever_that_is_enough_makes_it_fit(tmp_path: Path, said: Said) -> None
     assert code == 6 and change, out
     code, out, _ = said("plan", QUICKSTART, *little, "--set", change[1])
     assert code == 0 and "does not fit" not in out
+
+
+def test_where_no_single_change_is_enough_several_are_named(tmp_path: Path, said: Said) -> None:
+    little = ("--runs-dir", tmp_path, "--memory-gb", 0.6 * peak(said, "--runs-dir", tmp_path) / 2**30)
+    code, out, _ = said("plan", QUICKSTART, *little)
+    _, told, several = out.partition("no single change is enough; together these are")
+    changes = re.findall(r"--set '([^']+)'", several)
+    assert code == 6 and told and " fits " not in out
+    for left_out in (None, *changes):  # none of them is there in vain
+        words = [word for change in changes if change != left_out for word in ("--set", change)]
+        assert said("plan", QUICKSTART, *little, *words, "--json")[0] == (0 if left_out is None else 6)
+
+
+def test_where_nothing_is_enough_that_is_said(tmp_path: Path, said: Said) -> None:
+    code, out, _ = said("plan", QUICKSTART, "--runs-dir", tmp_path, "--memory-gb", 0.1)
+    assert code == 6 and "nothing makes it fit: with all changes that could help, at once, it still takes" in out
 
 
 def test_too_little_disk_is_told(tmp_path: Path, said: Said) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from o1kit.decoding import Decoding
 from o1kit.models.config import LoraConfig, TorchEngineConfig
 from o1kit.models.load import add_lora, build_scratch
 from o1kit.models.tokenizer import build_char_tokenizer
@@ -16,7 +17,7 @@ from o1kit.planning.lengths import Lengths
 from o1kit.planning.memory import memory_of, saved_per_token, trainable
 from o1kit.planning.weights import scratch
 from o1kit.planning.work import Work
-from o1kit.protocols import Decoding, Sampling
+from o1kit.protocols import Sampling
 from o1kit.stages.optim import build_optimizer
 from tests.planning.test_weights import config_of
 from tests.small import small

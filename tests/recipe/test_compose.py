@@ -116,6 +116,9 @@ def test_the_splits_of_a_recipe(tmp_path: Path) -> None:
     )
     assert composed(f"{path}:train")["stages"][0]["splits"] == ["train"]
     assert all(found["tasks"][name]["num_problems"] <= 3 for name in found["stages"][0]["splits"])
+    assert composed(f"{path}:train", num_problems=3)["tasks"]["train"]["num_problems"] == 3
+    with pytest.raises(RecipeError, match="would leave out training problems"):
+        composed(f"{path}:train,heldout", num_problems=3)
     with pytest.raises(RecipeError, match="has no split 'none'"):
         composed(f"{path}:none")
 
@@ -138,6 +141,7 @@ def test_every_word_reaches_the_recipe(tmp_path: Path) -> None:
         "seed": 7,
         "engine": ["max_batch=3"],
         "name": "other",
+        "known": tmp_path / "known.jsonl",
     }.items():
         assert composed("chain_sum", **{name: value}) != plain, name
     assert compose(Wanted(str(tmp_path), ["chain_sum"]))["model"]["source"] == str(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,8 @@ stages:
         COMPOSED,
         "extends: a.yaml\n+stages: [{kind: sft, name: more, steps: 3}]\n",
         "extends: a.yaml\nstages: {ppo: {search: {num_simulations: 8}, loss: {gamma: '${stages.other.loss.gamma}'}}}\n",
+        "stages: {sft: {steps: 10}}\ntasks: {train: {num_problems: 50}}\n",
+        *re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/recipes.md").read_text(), re.DOTALL),
         GOOD.replace("seed: 1", "").replace("clip_ratio: 0.2", "clip_ratio: 2e-1"),
     ],
 )
@@ -80,6 +83,7 @@ def test_what_the_language_allows_is_accepted(text: str) -> None:
         ("kind: mcts, num_simulations", "kind: beam, num_simulations"),
         ("name: good", "nam: good"),
         ("name: good\n", ""),
+        ("o1kit: 1\n", ""),
         ("name: good", "name: a b"),
         ("o1kit: 1", "o1kit: 2"),
         ("splits: [heldout]", "splits: heldout"),

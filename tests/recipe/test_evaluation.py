@@ -58,12 +58,16 @@ def test_the_rest_is_taken(section: dict[str, Any]) -> None:
 
 
 def learned(split: str, measured: str, **section: Any) -> Any:
-    """A judge trained on labels of a split, measured on the labels of a stage."""
+    """A judge trained on labels of a split, measured on the labels of a stage; some are other labels of its chains."""
     source = {"kind": "monte_carlo", "num_problems": 4}
     stages = [
         RECIPE["stages"][0],
         {"kind": "labels", "name": "lab", "policy": "sft", "split": split, "source": source},
         {"kind": "labels", "name": "other", "policy": "sft", "split": "heldout", "source": source},
+        {"kind": "labels", "name": "again", "policy": "sft", "split": split, "source": source | {"chains": 2}},
+        {"kind": "labels", "name": "asked", "policy": "sft", "source": {"kind": "judge", "of": "lab"}},
+        {"kind": "labels", "name": "asked_other", "policy": "sft", "source": {"kind": "judge", "of": "other"}},
+        {"kind": "labels", "name": "both", "source": {"kind": "consensus", "of": ["lab", "asked"]}},
         {"kind": "prm", "name": "prm", "policy": "sft", "labels": {"kind": "stage", "stage": "lab"}},
         {
             "kind": "evaluate",
@@ -79,13 +83,18 @@ def learned(split: str, measured: str, **section: Any) -> Any:
 
 
 def test_a_judge_may_be_measured_on_labels_it_was_not_trained_on() -> None:
-    assert learned("train", "other").stages[-1].labels.stage == "other"
+    for name in ("other", "asked_other"):
+        assert learned("train", name).stages[-1].labels.stage == name
+    assert learned("train", "again", judge={"kind": "judge"}).stages[-1].labels.stage == "again", "nothing was trained"
 
 
 @pytest.mark.parametrize(
     ("split", "measured", "section", "message"),
     [
-        ("train", "lab", {}, "was trained on these labels"),
+        ("train", "lab", {}, "was trained on these labels, which"),
+        ("train", "asked", {}, r"on others of the same chains \(lab\), which"),
+        ("train", "both", {}, r"on others of the same chains \(lab\), which"),
+        ("train", "again", {}, "labels of the same problems, the first of 'train'"),
         ("heldout", "other", {}, "stage 'lab' takes problems of 'heldout'"),
         ("train", "other", {"judge": {"kind": "confidence"}}, "do not tell the likeliest tokens"),
     ],

@@ -37,6 +37,21 @@ def test_the_line_and_a_caret_under_the_value() -> None:
     assert rows[2].index("^") == rows[1].index("1.5")
 
 
+@pytest.mark.parametrize(
+    ("option", "under"),
+    [
+        ("stages.ppo.policy=${foo.bar}", "${foo"),
+        ("name=${env:O1KIT_NOT_SET}", "${env"),
+        ("stages.ppo.prm=x", "prm="),
+        ("stages.ppo.policy=sftt", "sftt"),
+    ],
+)
+def test_every_fault_of_an_option_has_a_caret(option: str, under: str) -> None:
+    rows = str(error_of(GOOD, option)).splitlines()
+    assert rows[1].strip() == f"--set {option}"
+    assert rows[2].index("^") == rows[1].index(under)
+
+
 def test_faults_come_in_the_order_of_lines() -> None:
     text = GOOD.replace("steps: 5", "stepz: 5").replace("name: good", "name: ../good").replace("rank: 4", "rank: 0")
     assert [fault.line for fault in error_of(text).faults] == [2, 18, 21]
@@ -125,6 +140,7 @@ def test_json_of_faults_and_of_a_valid_recipe(tmp_path: Path) -> None:
         (str(path), 36, 40, "stages[2].replay.alpha", "0"),
     ]
     assert found["faults"][0]["message"] == "unknown key 'stepz'. Did you mean 'steps'?"
+    assert found["faults"][0]["place"] == f"{path}:18:5"
     path.write_text(GOOD)
     assert validate(path) == (0, {"valid": True, "stages": ["sft", "prm", "ppo", "eval"]})
     assert validate(tmp_path / "none.yaml")[1]["faults"][0]["file"] == str(tmp_path / "none.yaml")
@@ -147,8 +163,11 @@ def test_json_of_faults_and_of_a_valid_recipe(tmp_path: Path) -> None:
             [("clip_ratio: 0.2", "clip_ratio: x"), ("policy: sft\n    labels", "policy: stf\n    labels")],
             ["stages[1]", "stages[2]"],
         ),
-        # A section outside of the stages is wrong: rules that ask it cannot be judged.
-        ([("max_batch: 8", "max_batch: 0"), ("model: prm", "model: pmr")], ["engine.max_batch"]),
+        # A section outside of the stages is wrong: rules that ask it cannot be judged, others can.
+        (
+            [("max_batch: 8", "max_batch: 0"), ("model: prm", "model: pmr")],
+            ["engine.max_batch", "stages[2].reward.of[1].model"],
+        ),
     ],
 )
 def test_rules_between_parts_are_told_with_the_rest(changes: list[tuple[str, str]], paths: list[str]) -> None:

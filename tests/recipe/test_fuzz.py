@@ -41,14 +41,14 @@ print(json.dumps(told))
 def test_a_hundred() -> None:
     tally, findings, _ = fuzz(120)
     assert not findings
-    assert sum(tally.values()) == 120 and set(tally) == {"valid", "refused"}
+    assert sum(tally.values()) == 120 and set(tally) <= {"valid", "refused"}
 
 
 @pytest.mark.slow
 def test_some_more_of_another_seed() -> None:
     tally, findings, _ = fuzz(1000, seed=1)
     assert not findings
-    assert sum(tally.values()) == 1000
+    assert sum(tally.values()) == 1000 and set(tally) == {"valid", "refused"}
 
 
 def test_what_must_not_happen_is_noticed(tmp_path: Path) -> None:
@@ -91,6 +91,6 @@ def test_characters_written_as_json_does() -> None:
 
 @pytest.mark.parametrize("version", ["1.1", "1.2"])
 def test_every_file_is_read_as_yaml_1_2(version: str) -> None:
-    source = parse(f"%YAML {version}\n---\na: yes\nb: 2001-01-01\nc: 0o17\n", "r.yaml")
+    source = parse(f"%YAML {version}\n---\na: yes\nb: 2001-01-01\nc: 0o17\nd: 017\n", "r.yaml")
     assert not source.faults
-    assert source.data == {"a": "yes", "b": "2001-01-01", "c": "0o17"}
+    assert source.data == {"a": "yes", "b": "2001-01-01", "c": 15, "d": 17}

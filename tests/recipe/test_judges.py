@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from o1kit.plan import compile_recipe
+from o1kit.config import public
+from o1kit.plan import compile_recipe, computed
 from o1kit.recipe.loader import recipe_from
 from o1kit.recipe.schema import Recipe
 from o1kit.recipe.source import parse
@@ -163,6 +164,39 @@ def test_what_ppo_cannot_be_paid_with() -> None:
     cut = GOOD.replace("{kind: mcts, num_simulations: 4}", "{kind: mcts, unit: {kind: tokens}, leaf_value: confidence}")
     assert "ends actions anywhere" in fails(paid("{kind: orm, model: other}", cut))
     recipe(paid("{kind: judge}", cut))
+
+
+THERE = "{kind: judge, engine: {kind: http, endpoints: [http://h:1/v1]}}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("http://h:1/v1", "http://other:2/v1", True),
+        ("[http://h:1/v1]", "[http://h:1/v1], timeout_s: 5.0, api_key_env: KEY", True),
+        ("[http://h:1/v1]", "[http://h:1/v1], model: other", False),
+        ("[http://h:1/v1]", "[http://h:1/v1], tokenizer: some/model", False),
+        (", engine: {kind: http, endpoints: [http://h:1/v1]}", "", False),
+    ],
+)
+def test_which_model_a_judges_servers_hold_changes_results_and_where_they_are_does_not(
+    old: str, new: str, same: bool
+) -> None:
+    for text in (THERE, f"{{kind: mixture, of: [{THERE}]}}"):
+        before, after = (compile_recipe(recipe(judged(t))).stages[-1] for t in (text, text.replace(old, new)))
+        assert (before.fingerprint == after.fingerprint) is same
+
+
+def test_a_judge_without_servers_is_named_as_before_there_were_any() -> None:
+    stage = recipe(judged("{kind: judge}")).stages[-1]
+    assert "engine" in public(stage)["judge"] and "engine" not in computed(stage, public(stage))["judge"]
+
+
+def test_servers_of_a_judge_have_one_tokenizer() -> None:
+    text = judged(THERE.replace("kind: judge,", "kind: judge, model: sft,"))
+    assert "sft" in compile_recipe(recipe(text)).stages[-1].inputs
+    message = fails(text.replace("kind: http", "kind: http, tokenizer: some/model"))
+    assert "`model` and `engine.tokenizer` both say which tokenizer the servers have: remove one" in message
 
 
 def test_a_server_holds_no_value_head_to_judge_with() -> None:

@@ -221,6 +221,10 @@ def test_numbers_and_words_of_yaml_1_2() -> None:
     assert scalar("1E+3") == 1000.0
     assert scalar("-.5") == -0.5
     assert scalar("007") == 7
+    assert (scalar("0o17"), scalar("0x1F"), scalar("0xfe")) == (15, 31, 254)
+    words = ["0x", "0o8", "-0x1F", "0X1F", "0b1", "0x" + "f" * 100]
+    assert [scalar(word) for word in words] == words
+    assert recipe_from(parse(f"{GOOD}seed: 0x1F\n", "r.yaml")).seed == 31
     assert scalar("on") == "on"
     assert scalar("no") == "no"
     assert scalar("1.2.3") == "1.2.3"
@@ -322,7 +326,7 @@ def test_faults_of_composition_do_not_hide_the_others(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as caught:
         load(tmp_path / "r.yaml")
     places = [line.split(": ")[1] for line in str(caught.value).splitlines() if line.startswith(str(tmp_path))]
-    assert sorted(places) == ["modle", "seed", "stages.sftt"], "and nothing of what a reference will say"
+    assert sorted(places) == ["model.num_layers", "modle", "seed", "stages.sftt"]
     with pytest.raises(RecipeError) as caught:
         recipe_from(parse("o1kit: 1\nname: 12\nmodel: scratch\nstages: {}\ntask: 3\n", "r.yaml"))
     assert {"name", "model", "stages", "task", "tasks"} <= set(

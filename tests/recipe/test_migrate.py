@@ -116,3 +116,63 @@ def test_an_option_with_an_old_name_is_told_to_change(tmp_path: Path) -> None:
     path.write_text(NEW)
     with pytest.raises(RecipeError, match=r"--set stages\.ppo\.prm=x: .*now called `judge`.*Write the new name"):
         load(path, ["stages.ppo.prm=x"])
+
+
+CONSTANT = NEW.replace("    search:\n      kind: mcts\n", "    search:\n      kind: mcts\n      c_puct: 3   # old\n")
+
+
+def test_the_constant_of_puct_is_told_and_moved_into_its_section(tmp_path: Path) -> None:
+    path = tmp_path / "old.yaml"
+    path.write_text(CONSTANT)
+    row = CONSTANT.splitlines().index("      c_puct: 3   # old") + 1
+    with pytest.raises(RecipeError) as caught:
+        load(path)
+    assert str(caught.value).startswith(
+        f"{path}:{row}:7: stages[2].search.c_puct: `c_puct` is now called `selection: {{kind: puct, c: ...}}`: it is "
+        f"the constant of one rule among others. Run: o1kit recipe migrate {path} --in-place"
+    )
+    assert str(caught.value).count("c_puct: ") == 2, "told once, and shown in its line"
+    text, changes = migrated(CONSTANT, "old.yaml")
+    assert text == CONSTANT.replace("c_puct: 3   #", "selection: {kind: puct, c: 3}   #")
+    assert changes == [(f"old.yaml:{row}:7", "c_puct", "selection: {kind: puct, c: 3}")]
+    path.write_text(text)
+    assert load(path).recipe.stages[2].search.selection.c == 3.0
+    with pytest.raises(RecipeError, match=r"--set stages\.ppo\.search\.c_puct=3: .*Write the new name"):
+        load(path, ["stages.ppo.search.c_puct=3"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (
+            "stages: {a: {search: {'c_puct': \"3\", x: 1}}}",
+            "stages: {a: {search: {'selection': {kind: puct, c: \"3\"}, x: 1}}}",
+        ),
+        (
+            "stages: [{searches: [{kind: mcts, c_puct: 1e0}]}]",
+            "stages: [{searches: [{kind: mcts, selection: {kind: puct, c: 1e0}}]}]",
+        ),
+        ("stages: [{searches: [{kind: other, c_puct: 1}]}]", ""),
+        ("stages: [{source: {kind: omega, c_puct: 1}}]", ""),
+        ("stages: [{search: {kind: mcts, c_puct: 1, selection: {kind: uct}}}]", ""),
+        ("stages: [{search: {kind: mcts, c_puct: }}]", ""),
+    ],
+)
+def test_the_constant_is_moved_only_where_it_is_that_of_puct(old: str, new: str) -> None:
+    assert migrated(old, "o.yaml")[0] == (new or old)
+
+
+def test_the_constant_beside_a_selection_is_to_be_removed(tmp_path: Path) -> None:
+    path = tmp_path / "old.yaml"
+    path.write_text(CONSTANT.replace("c_puct: 3 ", "selection: {kind: uct}\n      c_puct: 3 "))
+    with pytest.raises(RecipeError, match=r"`selection` is there too\. Remove the old name\."):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [("2", "Upgrade o1kit"), ("0", "Write o1kit: 1"), ("one", "Write o1kit: 1"), ("true", "Write o1kit: 1")],
+)
+def test_a_recipe_of_another_format_is_not_rewritten(version: str, told: str) -> None:
+    with pytest.raises(RecipeError, match=rf"old\.yaml:2:8: o1kit: .*{told}"):
+        migrated(OLD.replace("o1kit: 1", f"o1kit: {version}"), "old.yaml")

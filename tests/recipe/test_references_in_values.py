@@ -141,6 +141,33 @@ def test_messages_do_not_tell_what_the_environment_holds(
         assert part not in message
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": {"kind": "scratch", "tokenizer": {"kind": "char", "phrases": ["a", "x${env:O1KIT_X}"]}}}, "phrases"),
+        ({"reading": {"by": "tokens", "good": "${env:O1KIT_X}", "bad": "-"}}, "good"),
+        ({"reading": {"by": "tokens", "good": "+", "bad": "${env:O1KIT_X}", "mark": "#"}}, "bad"),
+        ({"reading": {"by": "tokens", "good": "+", "bad": "-", "mark": "${env:O1KIT_X}"}}, "mark"),
+        ({"reading": {"by": "tokens", "good": "+", "bad": "-", "mark": "${name}"}}, ""),
+    ],
+)
+def test_what_stands_in_files_of_a_model_cannot_come_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], words: str
+) -> None:
+    monkeypatch.setenv("O1KIT_X", "s3cret")
+    prm = {"kind": "prm", "name": "prm", "policy": "sft", "labels": {"kind": "monte_carlo"}}
+    data = parse(GOOD, "r.yaml").data
+    data["stages"].insert(1, prm | {k: v for k, v in changes.items() if k == "reading"})
+    data |= {k: v for k, v in changes.items() if k == "model"}
+    source = parse(json.dumps(data), "r.yaml")
+    if not words:
+        assert recipe_from(source).stages[1].name == "prm"
+        return
+    with pytest.raises(RecipeError, match=f"`{words}` is written into files of the run") as caught:
+        recipe_from(source)
+    assert len(caught.value.faults) == 1 and "s3cret" not in str(caught.value)
+
+
 def test_what_is_written_and_hashed_holds_names_only(monkeypatch: pytest.MonkeyPatch) -> None:
     prints = []
     for value in ("s3cret-one", "s3cret-two"):

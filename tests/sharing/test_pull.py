@@ -100,6 +100,22 @@ def test_a_data_file_elsewhere_is_named_and_not_taken(tmp_path: Path) -> None:
         assert uses(found.files).data[path].startswith("OUTSIDE")
 
 
+def test_links_are_named_where_they_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder(tmp_path)
+    (tmp_path / "data").rename(tmp_path / "elsewhere")
+    (tmp_path / "data").symlink_to("elsewhere")
+    for name in ("secret.yaml", "notes.txt", "README.md"):
+        (tmp_path / name).symlink_to("/etc/passwd")
+    assert fetch(Wanted(str(tmp_path))).links == ("README.md", "data/rows.jsonl", "secret.yaml")
+    assert fetch(Wanted(str(tmp_path / "plain.yaml"))).links == ("README.md", "data/rows.jsonl")
+    assert main(["recipe", "pull", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "  secret.yaml  left out: links are not followed\n" in said and "notes.txt" not in said
+    (tmp_path / "plain.yaml").unlink()
+    with pytest.raises(DataError, match=r"Links are not followed: 'secret.yaml'"):
+        fetch(Wanted(str(tmp_path)))
+
+
 def test_everything_that_a_recipe_would_use_is_shown() -> None:
     text = """\
 model: {kind: hf, source: somebody/model}

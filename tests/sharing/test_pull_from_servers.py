@@ -77,6 +77,7 @@ def test_a_commit_is_read_and_nothing_of_it_is_run(
     monkeypatch.setenv("HOME", str(work.parent))
     monkeypatch.setenv("GIT_TEMPLATE_DIR", str(work / ".git"))
     found = fetch(Wanted(f"git+file://{work}@{commit}"))
+    assert found.links == ("big.yaml",)
     assert found.files == FILES and found.origin.endswith(commit)
     with pytest.raises(DataError, match="not there"):
         fetch(Wanted(f"git+file://{work}@{commit}", recipe="big.yaml"))  # a link

@@ -11,6 +11,7 @@ import pytest
 
 from o1kit.cli import main
 from o1kit.errors import EnvironmentFailure, RecipeError
+from o1kit.explain.editor import recipe_schema
 from o1kit.plan import compile_recipe
 from o1kit.recipe.loader import load_recipe
 from o1kit.sharing.copying import START, copy
@@ -50,7 +51,10 @@ def test_a_copy_is_valid_and_computes_the_same(name: str, tmp_path: Path) -> Non
         data = tmp_path / "deep/data/doubled_letters.jsonl"
         assert data.read_bytes() == (HERE / "data/doubled_letters.jsonl").read_bytes()
     text = (tmp_path / "deep/mine.yaml").read_text()
-    assert text.startswith(f"# Copied from recipes/{name}.yaml of o1kit ") and "yaml-language-server" not in text
+    schema, copied = text.splitlines()[:2]
+    assert copied.startswith(f"# Copied from recipes/{name}.yaml of o1kit ") and text.count("$schema") == 1
+    assert schema == "# yaml-language-server: $schema=recipe.schema.json"
+    assert (tmp_path / "deep/recipe.schema.json").read_text() == recipe_schema()
     assert f"# Run: o1kit run {tmp_path}/deep/mine.yaml\n" in text
 
 
@@ -76,7 +80,15 @@ def test_a_name_that_no_run_can_have_is_refused(name: str, tmp_path: Path) -> No
 def test_a_recipe_to_start_from_is_valid(tmp_path: Path) -> None:
     assert main(["recipe", "new", "mine", "--out", str(tmp_path / "a.yaml")]) == 0
     assert load_recipe(tmp_path / "a.yaml").name == "mine"
-    assert f"# Run: o1kit run {tmp_path}/a.yaml\n" in (tmp_path / "a.yaml").read_text()
+    text = (tmp_path / "a.yaml").read_text()
+    assert f"# Run: o1kit run {tmp_path}/a.yaml\n" in text
+    assert text.startswith("# yaml-language-server: $schema=recipe.schema.json\n")
+
+
+def test_a_schema_that_is_there_stays(tmp_path: Path) -> None:
+    (tmp_path / "recipe.schema.json").write_text("{}")
+    assert copy(START, tmp_path / "a.yaml", "mine") == [tmp_path / "a.yaml"]
+    assert (tmp_path / "recipe.schema.json").read_text() == "{}"
 
 
 @pytest.mark.parametrize("name", ["123", "null", "1e5", "true", "2024-01-01"])
@@ -109,4 +121,20 @@ def test_all_commands_need_nothing_heavy(tmp_path: Path) -> None:
     words = [sys.executable, "-c", ALL]
     done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert {p.name for p in tmp_path.iterdir()} == {"a.yaml", "b.yaml", "data", "b.lock", "b.o1r", "b"}
+    assert {p.name for p in tmp_path.iterdir()} == {
+        *("a.yaml", "b.yaml", "data", "b.lock", "b.o1r", "b", "recipe.schema.json")
+    }
+
+
+@pytest.mark.parametrize("said", ["rewards", "rewards.yaml"])
+def test_the_name_of_a_recipe_that_is_not_here_says_how_to_get_it(
+    said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["validate", said]) == 2
+    assert "o1kit recipe cp rewards" in capsys.readouterr().err
+    assert main(["recipe", "cp", "rewards", "mine"]) == 0
+    assert (tmp_path / "mine.yaml").is_file()
+    assert main(["validate", "mine.yaml"]) == 0
+    assert main(["validate", "nothing.yaml"]) == 2
+    assert "recipe cp" not in capsys.readouterr().err
