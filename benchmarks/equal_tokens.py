@@ -30,10 +30,12 @@ BUDGETS = ((1, 4), (2, 4), (4, 4), (8, 4))
 
 
 class Bench:
-    """One policy on one split."""
+    """One policy on one split; `problems`: at least so many of them, where the run had fewer."""
 
-    def __init__(self, run: Path, recipe_directory: Path, policy: str, split: str) -> None:
-        recipe = Recipe.model_validate(json.loads((run / "recipe.json").read_text()))
+    def __init__(self, run: Path, recipe_directory: Path, policy: str, split: str, problems: int = 0) -> None:
+        said = json.loads((run / "recipe.json").read_text())
+        said["tasks"][split]["num_problems"] = max(problems, said["tasks"][split]["num_problems"])
+        recipe = Recipe.model_validate(said)
         config = next(stage for stage in recipe.stages if stage.kind == "evaluate")
         artifacts = {
             path.parent.name: Artifact(path.parent.name, "", path.parent, "") for path in run.glob("*/done.json")

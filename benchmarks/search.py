@@ -45,6 +45,7 @@ def sampled(n: int) -> Iterator[tuple[str, dict[str, Any]]]:
         for confidence in (0.8, 0.95):
             rule = {"kind": "posterior", "confidence": confidence}
             yield f"adaptive majority {confidence}", {**best_of_n, "select": "majority", "adaptive": rule}
+            yield f"adaptive weighted vote {confidence}", {**best_of_n, "select": "weighted", "adaptive": rule}
         yield "certain majority", {**best_of_n, "select": "majority", "adaptive": {"kind": "certain"}}
     if n in (8, 32):
         yield "cfr consensus", {"kind": "cfr", "mode": {"kind": "consensus", "num_samples": n}}
@@ -123,6 +124,8 @@ class Measurement:
                     self._one(name, n + more, section)
         if self.options.confidence:
             self._confidence(tokens)
+        for temperature in self.options.temperatures:
+            self._cooler(tokens, temperature)
 
     def _confidence(self, tokens: float) -> None:
         """What the policy's own confidence finds, and votes at a lower temperature: neither needs a reward model."""
@@ -139,11 +142,29 @@ class Measurement:
             for name, section in confident_trees(n, tokens):
                 self._one(name, n, section)
 
+    def _cooler(self, tokens: float, temperature: float) -> None:
+        """Votes, favourites and trees at another temperature: a search may need another one than its rival does."""
+        at = {"temperature": temperature}
+        for n in sorted({n + more for n in self.options.tree_budgets for more in range(OVERSHOOT + 1)}, reverse=True):
+            for name, section in list(sampled(n))[:3]:
+                self._one(f"{name} T={temperature:g}", n, {**section, **at})
+            scored = {"scored_by": "confidence", "aggregate": "last"}
+            for name, select in (("confidence best", "best"), ("confidence vote", "weighted")):
+                section = {"kind": "best_of_n", "num_samples": n, "select": select, **scored, **at}
+                self._one(f"{name} T={temperature:g}", n, section)
+        for n in self.options.tree_budgets:
+            for name, section in (*trees(n, tokens), *confident_trees(n, tokens)):
+                if section["kind"] != "cfr" and "T=" not in name:
+                    self._one(f"{name} T={temperature:g}", n, {**section, **at})
+
     def _mean_tokens(self, name: str, n: int) -> float:
         return self.marks.known[_name({**self.what, "search": name, "n": n})]
 
+    def _wanted(self, name: str) -> bool:
+        return not self.options.only or name == "pass" or name.split(" T=")[0] in self.options.only
+
     def _one(self, name: str, n: int, section: dict[str, Any]) -> None:
-        if self.marks.has(**self.what, search=name, n=n):
+        if self.marks.has(**self.what, search=name, n=n) or not self._wanted(name):
             return
         config = SECTION.validate_python(section)
         search = registry.lookup("searches", config.kind)(config)
@@ -181,10 +202,12 @@ def main() -> None:
     parser.add_argument("--recipe-dir", type=Path, default=Path("recipes"))
     parser.add_argument("--policies", nargs="+", default=["sft", "ppo"])
     parser.add_argument("--splits", nargs="+", default=["harder", "heldout"])
-    parser.add_argument("--problems", type=int, default=300, help="problems of each split")
+    parser.add_argument("--problems", type=int, default=300, help="of each split, more than the run had if need be")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--budgets", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32])
     parser.add_argument("--confidence", action="store_true", help="also searches led by the policy's confidence")
+    parser.add_argument("--temperatures", type=float, nargs="+", default=[], help="samples and trees at these too")
+    parser.add_argument("--only", nargs="+", default=[], metavar="SEARCH", help="only these, by the table's names")
     parser.add_argument("--tree-budgets", type=int, nargs="+", default=[4, 8, 16])
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -194,7 +217,7 @@ def main() -> None:
     for seed in options.seeds:
         for policy in options.policies:
             for split in options.splits:
-                bench = Bench(options.run, options.recipe_dir, policy, split)
+                bench = Bench(options.run, options.recipe_dir, policy, split, options.problems)
                 Measurement(bench, marks, {"policy": policy, "split": split, "seed": seed}, options).run()
 
 

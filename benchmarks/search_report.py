@@ -18,10 +18,14 @@ import numpy as np
 
 from o1kit.functional.statistics import pass_at_k
 
-TREES = ("beam", "dvts", "mcts", "mcts steps", "mcts visits", "cfr tree")
-CONFIDENT = ("beam confidence", "mcts confidence", "mcts confidence T=0.6")
-SAMPLES = ("majority", "rm", "weighted vote", "confidence best", "confidence vote", "majority T=0.6")
+TREES = ("beam", "dvts", "mcts", "mcts steps", "mcts visits", "cfr tree", "beam confidence", "mcts confidence")
+SAMPLES = ("majority", "rm", "weighted vote", "confidence best", "confidence vote")
 NUM_RESAMPLES = 2000
+
+
+def kind(search: str) -> str:
+    """A search's name without its temperature."""
+    return search.split(" T=")[0]
 
 
 class Cell(NamedTuple):
@@ -124,27 +128,28 @@ def adaptive_claims(cells: Mapping[Key, Cell]) -> list[str]:
     """Adaptive N against fixed N: tokens and accuracy of the same N, and tokens at equal accuracy."""
     lines = []
     for (policy, split, search, n), cell in sorted(cells.items()):
-        fixed = cells.get((policy, split, "majority", n))
+        vote = "weighted vote" if "weighted" in search else "majority"
+        fixed = cells.get((policy, split, vote, n))
         if not search.startswith(("adaptive", "certain")) or fixed is None or n < 8:
             continue
         cell, fixed = paired(cell, fixed)
         gap, low, high = interval(cell.marks - fixed.marks)
         share = cell.tokens.mean() / fixed.tokens.mean()
-        needed = _tokens_for(cells, policy, split, float(cell.marks.mean()))
+        needed = _tokens_for(cells, policy, split, vote, float(cell.marks.mean()))
         equal = f"{100 * cell.tokens.mean() / needed:.0f} %" if needed is not None else "not reached by fixed N"
         lines.append(
-            f"- {policy}, {split}, {search}@{n}: {100 * share:.0f} % of the tokens of majority@{n}, "
+            f"- {policy}, {split}, {search}@{n}: {100 * share:.0f} % of the tokens of {vote}@{n}, "
             f"accuracy {100 * gap:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]; tokens at equal accuracy: {equal}"
         )
     return lines
 
 
-def _tokens_for(cells: Mapping[Key, Cell], policy: str, split: str, accuracy: float) -> float | None:
-    """Tokens with which a majority of a fixed N is as accurate: read off between its points, in log tokens."""
+def _tokens_for(cells: Mapping[Key, Cell], policy: str, split: str, vote: str, accuracy: float) -> float | None:
+    """Tokens with which a vote of a fixed N is as accurate: read off between its points, in log tokens."""
     points = sorted(
         (float(cell.tokens.mean()), float(cell.marks.mean()))
         for (p, s, search, _), cell in cells.items()
-        if (p, s, search) == (policy, split, "majority")
+        if (p, s, search) == (policy, split, vote)
     )
     for (x0, y0), (x1, y1) in pairwise(points):
         if y0 <= accuracy <= y1 and y1 > y0:
@@ -156,7 +161,7 @@ def tree_claims(cells: Mapping[Key, Cell]) -> list[str]:
     """Each tree search against the best use of samples that cost at least as many tokens."""
     lines = []
     for (policy, split, search, n), whole in sorted(cells.items()):
-        if search not in TREES + CONFIDENT:
+        if kind(search) not in TREES:
             continue
         for task in ("all", *sorted(set(whole.tasks))):
             tree = of_task(whole, task)
@@ -177,19 +182,19 @@ def tree_claims(cells: Mapping[Key, Cell]) -> list[str]:
 
 
 def _equal(cells: Mapping[Key, Cell], policy: str, split: str, tree: Cell, task: str) -> tuple[str, Cell] | None:
-    """The best use of the fewest samples that cost at least as many tokens as a tree, over all its seeds."""
-    enough = [
-        (n, search)
-        for (p, s, search, n), cell in cells.items()
-        if (p, s) == (policy, split)
-        and search in SAMPLES
-        and set(tree.seeds) <= set(cell.seeds)
-        and cell.tokens.mean() >= tree.tokens.mean() * 0.999
-    ]
-    if not enough:
+    """The best of a tree's rivals: each use of samples with as few of them as cost as many tokens.
+
+    The greedy chain is one too: it costs less, and a search that does not beat it is not worth its tokens.
+    """
+    enough: dict[str, int] = {}
+    for (p, s, search, n), cell in sorted(cells.items()):
+        same = (p, s) == (policy, split) and not set(tree.seeds).isdisjoint(cell.seeds)
+        dear = search == "greedy" or cell.tokens.mean() >= tree.tokens.mean() * 0.999
+        if same and dear and (kind(search) in SAMPLES or search == "greedy"):
+            enough[search] = min(n, enough.get(search, n))
+    found = {f"{search}@{n}": of_task(cells[policy, split, search, n], task) for search, n in enough.items()}
+    if not any(name != "greedy@1" for name in found):
         return None
-    n = min(enough)[0]
-    found = {f"{search}@{m}": of_task(cells[policy, split, search, m], task) for m, search in enough if m == n}
     name = max(found, key=lambda name: float(found[name].marks.mean()))
     return name, found[name]
 
@@ -219,9 +224,7 @@ def table(found: Sequence[Mapping[str, Any]], policy: str, split: str) -> list[s
     mine = [r for r in found if (r["policy"], r["split"], r["task"]) == (policy, split, "all")]
     budgets = sorted({r["n"] for r in mine if r["n"] & (r["n"] - 1) == 0})
     lines = [f"| search | {' | '.join(f'n = {n}' for n in budgets)} |", "|---" * (len(budgets) + 1) + "|"]
-    names = sorted(
-        {r["search"] for r in mine}, key=lambda name: (name.startswith("oracle"), name in TREES + CONFIDENT, name)
-    )
+    names = sorted({r["search"] for r in mine}, key=lambda name: (name.startswith("oracle"), kind(name) in TREES, name))
     for name in names:
         at = {r["n"]: r for r in mine if r["search"] == name}
         entries = [f"{100 * at[n]['accuracy']:.1f} ({at[n]['tokens']:.0f})" if n in at else "" for n in budgets]
@@ -247,7 +250,7 @@ def plot(found: Sequence[Mapping[str, Any]], path: Path) -> None:
             mine = [r for r in found if (r["policy"], r["split"], r["task"]) == (policy, split, "all")]
             for i, name in enumerate(sorted({r["search"] for r in mine})):
                 points = sorted((r["tokens"], 100 * r["accuracy"]) for r in mine if r["search"] == name)
-                style = "--" if name.startswith("oracle") else ":" if name in TREES + CONFIDENT else "-"
+                style = "--" if name.startswith("oracle") else ":" if kind(name) in TREES else "-"
                 axis.plot(*zip(*points, strict=True), style, marker="o", markersize=3, label=name, color=f"C{i % 10}")
             axis.set_xscale("log", base=2)
             axis.set(title=f"{policy}, {split}", xlabel="generated tokens a problem", ylabel="accuracy, %")

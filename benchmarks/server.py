@@ -11,6 +11,7 @@ import asyncio
 
 import torch
 
+from o1kit.decoding import Decoding
 from o1kit.engines.http import HttpEngine, Vocabulary
 from o1kit.engines.policy import PromptTemplate
 from o1kit.engines.torch import TorchEngine
@@ -18,7 +19,7 @@ from o1kit.functional.logprobs import token_logprobs
 from o1kit.functional.noise import derive
 from o1kit.models.config import HttpEngineConfig
 from o1kit.models.load import load_directory
-from o1kit.protocols import Decoding, Engine, Sampling
+from o1kit.protocols import Engine, Sampling
 from o1kit.types import Completion, Problem
 
 QUESTIONS = ("What is 12 + 30?", "Name three colours.", "How many letters r are in strawberry?")
