@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 
 class O1kitError(Exception):
     """Base of every expected failure; `exit_code` is what the command line returns."""
 
     exit_code = 1
+
+    def at(self, where: str) -> Self:
+        """The same error, told with a place such as `file:line:column: recipe.path`."""
+        return type(self)(f"{where}: {self}")
 
 
 class RecipeError(O1kitError):

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from o1kit import registry
 from o1kit.config import public
 from o1kit.control.find import is_run
 from o1kit.control.lock import busy
@@ -26,6 +25,8 @@ from o1kit.tasks.suite import build_suite
 
 if TYPE_CHECKING:
     from o1kit.plan import Plan
+    from o1kit.recipe.schema import Recipe
+    from o1kit.tasks.suite import Suite
 
 WEIGHTS = ("*.safetensors", "*.gguf", "*.bin")
 
@@ -50,10 +51,12 @@ def rehearse(plan: Plan, recipe_directory: Path, directory: Path, chosen: Sequen
     ]
     problems += _room(directory)
     if working:
-        sources = list(_sources(plan.recipe, base))
-        problems += [*(sources or _enough(plan.recipe, base)), *_model(plan.recipe), *_engine(plan.recipe)]
+        suite = build_suite(plan.recipe.tasks, plan.recipe.seed, base)
+        sources = [error.at(plan.recipe.where(*path)) for path, error in suite.faults()]
+        problems += [*(sources or _enough(plan.recipe, suite)), *_unusable(plan.recipe)]
         for stage in working:
-            problems += _files(identities, stage)
+            where = plan.recipe.where("stages", plan.stages.index(stage))
+            problems += [error.at(where) for error in _files(identities, stage)]
     return Rehearsal(rows, tuple(problems), tuple(_notes(plan)))
 
 
@@ -70,20 +73,9 @@ def _room(directory: Path) -> Iterator[O1kitError]:
         yield busy(directory)
 
 
-def _sources(recipe: Any, base: Path) -> Iterator[O1kitError]:
-    """Every source of problems: its file is there, its rows and options can be used."""
-    for split, config in recipe.tasks.items():
-        for i, section in enumerate(config.sources):
-            try:
-                registry.lookup("tasks", section.kind)(section, base).check()
-            except O1kitError as error:
-                yield type(error)(f"tasks.{split}.sources[{i}]: {error}")
-
-
-def _enough(recipe: Any, base: Path) -> Iterator[O1kitError]:
+def _enough(recipe: Recipe, suite: Suite) -> Iterator[O1kitError]:
     """Splits that are read from files find as many different problems as they should hold; generators take too long."""
     if all(section.kind == "jsonl" for split in recipe.tasks.values() for section in split.sources):
-        suite = build_suite(recipe.tasks, recipe.seed, base)
         try:
             for split in recipe.tasks:
                 suite.problems(split)
@@ -96,51 +88,51 @@ def _files(identities: Identities, stage: Any) -> Iterator[O1kitError]:
     for path in identities.files(stage):
         file = identities.recipe_directory / path
         if not (file.is_file() or (used(stage.config) and file.is_dir())):  # a plugin may read a folder
-            yield DataError(f"stage {stage.name!r}: {file}: there is no such file. Check the path.")
+            yield DataError(f"{file}: there is no such file. Check the path.")
     judge = getattr(stage.config, "judge_folder", None)
     if judge is not None and not (identities.recipe_directory / judge).is_dir():
         folder = identities.recipe_directory / judge
-        yield DataError(f"stage {stage.name!r}: {folder}: there is no such folder. Check `judge_folder`.")
+        yield DataError(f"{folder}: there is no such folder. Check `judge_folder`.")
 
 
-def _model(recipe: Any) -> Iterator[O1kitError]:
-    """A model's folder, or its place in the cache of downloads; with servers only the tokenizer is needed."""
+def _unusable(recipe: Recipe) -> Iterator[O1kitError]:
+    """The model if it is not there, and servers whose key is not set."""
     source = getattr(recipe.model, "source", None)
-    if source is None:
-        return
-    weights = not isinstance(recipe.engine, HttpEngineConfig)
+    if source is not None:
+        wrong = _model(source, weights=not isinstance(recipe.engine, HttpEngineConfig))
+        if wrong is not None:
+            yield EnvironmentFailure(f"{recipe.where('model', 'source')}: {wrong}")
+    for path, servers in _servers(recipe):
+        name = servers.api_key_env
+        if name is not None and not os.environ.get(name):
+            where = recipe.where(*path, "api_key_env")
+            yield EnvironmentFailure(f"{where}: {name} is not set. Set it: export {name}=...")
+
+
+def _model(source: str, *, weights: bool) -> str | None:
+    """What is wrong with a model's folder, or its place in the cache; with servers only the tokenizer is needed."""
     folder = Path(source)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            yield EnvironmentFailure(f"model.source: {folder}: holds no config.json. Name a Hugging Face folder.")
-        elif weights and not any(next(folder.glob(pattern), None) for pattern in WEIGHTS):
-            yield EnvironmentFailure(f"model.source: {folder}: holds no weights ({', '.join(WEIGHTS)}).")
-        return
+            return f"{folder}: holds no config.json. Name a Hugging Face folder."
+        if weights and not any(next(folder.glob(pattern), None) for pattern in WEIGHTS):
+            return f"{folder}: holds no weights ({', '.join(WEIGHTS)})."
+        return None
     if folder.is_absolute() or source.startswith(".") or source.count("/") != 1:
-        yield EnvironmentFailure(f"model.source: {source}: there is no such folder. Check the path.")
-        return
+        return f"{source}: there is no such folder. Check the path."
     from huggingface_hub import try_to_load_from_cache
 
     if os.environ.get("HF_HUB_OFFLINE") == "1" and not isinstance(try_to_load_from_cache(source, "config.json"), str):
-        yield EnvironmentFailure(
-            f"model.source: {source}: is no folder here and was never downloaded. "
-            f"Download it once: HF_HUB_OFFLINE=0 hf download {source}"
-        )
+        how = f"Download it once: HF_HUB_OFFLINE=0 hf download {source}"
+        return f"{source}: is no folder here and was never downloaded. {how}"
+    return None
 
 
-def _engine(recipe: Any) -> Iterator[O1kitError]:
-    for place, servers in _servers(recipe):
-        name = servers.api_key_env
-        if name is not None and not os.environ.get(name):
-            yield EnvironmentFailure(f"{place}.api_key_env: {name} is not set. Set it: export {name}=...")
-
-
-def _servers(recipe: Any) -> Iterator[tuple[str, ServersConfig]]:
-    """The policy's servers and those of judges, with their places."""
+def _servers(recipe: Recipe) -> Iterator[tuple[tuple[str | int, ...], ServersConfig]]:
+    """The policy's servers and those of judges, with their paths."""
     if isinstance(recipe.engine, HttpEngineConfig):
-        yield "engine", recipe.engine
-    for path, servers in judge_servers(recipe):
-        yield "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)[1:], servers
+        yield ("engine",), recipe.engine
+    yield from judge_servers(recipe)
 
 
 def _notes(plan: Plan) -> Iterator[str]:

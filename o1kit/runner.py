@@ -179,7 +179,8 @@ class _Run:
     def problems_checked(self) -> bool:
         """True; looking at it makes sure once that every source of problems works, before anything expensive."""
         recipe = self.plan.recipe
-        build_suite(recipe.tasks, recipe.seed, self.recipe_directory).check()
+        for path, error in build_suite(recipe.tasks, recipe.seed, self.recipe_directory).faults():
+            raise error.at(recipe.where(*path)) from error
         return True
 
     def stage(self, stage: PlannedStage, *, selected: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from o1kit import registry
@@ -13,7 +13,7 @@ from o1kit.recipe.schema import Recipe
 from o1kit.recipe.source import OPTION, Path, Source
 from o1kit.registry import suggestion
 from o1kit.tasks.config import ReasoningGymConfig
-from o1kit.tasks.generators import RESERVED, fits, item_type, table
+from o1kit.tasks.generators import RESERVED, Comparison, fits, item_type, table
 
 KIND = "reasoning_gym"
 _ERRORS = {
@@ -79,6 +79,10 @@ def _read(node: Node, kind: str | None) -> bool:
     return True
 
 
+COMPARED = {"<": "less than", "<=": "at most", ">": "more than", ">=": "at least"}
+"""How a comparison is said."""
+
+
 class _Found(NamedTuple):
     """What is wrong with a name or an option."""
 
@@ -115,8 +119,40 @@ def _wrong(section: ReasoningGymConfig, path: Path) -> Iterator[_Found]:
         text = f"unknown generator {shown(name)}.{suggestion(name, list(generators))}"
         yield _Found((*path, "generator"), text)
         return
+    place = (*path, "params")
+    wrong = list(_options(section, types, place))
+    yield from wrong
+    spoiled = {str(found.path[len(place)]) for found in wrong}
+    for rule in table().broken(name, {**section.params, **dict.fromkeys(spoiled)}):
+        if not spoiled & rule.options:  # one fault an option: another may only follow from it
+            option = [option for option in section.params if option in rule.options][-1]  # of two, the one written last
+            spoiled.add(option)
+            yield _broken(name, option, rule, section.params, place)
+
+
+def _broken(name: str, option: str, rule: Comparison, params: Mapping[str, Any], path: Path) -> _Found:
+    """What an option must be, beside a number or beside another option."""
+    value = params[option]
+    if isinstance(rule.right, str):
+        rule = rule if rule.left == option else rule.turned
+        other = str(rule.right)
+        held = shown(table().values(name, params)[other])
+        held = held if other in params else f"its default, {held}"
+        return _Found((*path, option), f"should be {COMPARED[rule.sign]} {other} ({held}), got {shown(value)}.")
+    bounds = [r for r in table().rules[name] if r.left == rule.left and not isinstance(r.right, str)]
+    ends = " and ".join(f"{COMPARED[r.sign]} {r.right}" for r in bounds)
+    if rule.left != option:
+        return _Found((*path, option), f"should hold {ends} items, got {len(value)}.")
+    nearest = str(rule.right) if rule.sign in ("<=", ">=") else None
+    text = f"should be {COMPARED[rule.sign]} {rule.right}, got {shown(value)}. Use {ends}."
+    return _Found((*path, option), text, nearest)
+
+
+def _options(section: ReasoningGymConfig, types: Mapping[str, str], path: Path) -> Iterator[_Found]:
+    """Options that there are not, and those of another type."""
+    name = section.generator
     for option, value in section.params.items():
-        place = (*path, "params", option)
+        place = (*path, option)
         if option in RESERVED:
             text = f"the option {option!r} is set by o1kit: use the recipe's `seed` and the split's `num_problems`."
             yield _Found(place, text, key=True)

@@ -25,7 +25,7 @@ from o1kit.recipe.generators import read_options
 from o1kit.recipe.interpolate import NEVER, interpolate, other_reading
 from o1kit.recipe.layers import EXTENDS, read_layers
 from o1kit.recipe.migrate import check_names
-from o1kit.recipe.nodes import walk
+from o1kit.recipe.nodes import Places, walk
 from o1kit.recipe.overrides import apply
 from o1kit.recipe.references import check
 from o1kit.recipe.schema import Recipe
@@ -96,6 +96,7 @@ def _recipe(source: Source, overrides: Sequence[str], folders: Mapping[str, Path
     moved = folders_found(recipe)
     shown = {p: n.public for p, n in walk(source.root) if n.public is not None and (n.secret or p in moved)}
     keep_secret(recipe, shown)
+    recipe.written_at(Places(source.values))
     check(recipe, source)
     if source.faults:
         raise failure(source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,24 @@ class Node:
 def show(path: Path) -> str:
     """`stages[1].labels.kind`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+
+
+class Places:
+    """Where the values of a recipe were written. All are equal: recipes do not differ by where they are written."""
+
+    def __init__(self, places: Mapping[Path, str] | None = None) -> None:
+        self._places = dict(places or {})
+
+    def nearest(self, path: Path) -> str:
+        """The place of a path, or of the nearest that it is in; empty where none is known."""
+        found = (self._places.get(path[:end], "") for end in range(len(path), -1, -1))
+        return next(filter(None, found), "")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Places)
+
+    def __hash__(self) -> int:
+        return hash(Places)
 
 
 def steps(text: str) -> tuple[list[str], int]:

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, PrivateAttr, field_validator
 
 from o1kit.config import NUMBER, Config, FirstVersion
 from o1kit.kinds import Kinds
 from o1kit.models.config import EngineConfig, ModelConfig, TorchEngineConfig
+from o1kit.recipe.nodes import Places, show
 from o1kit.sharing.config import LockConfig
 from o1kit.stages.dpo.config import DpoConfig
 from o1kit.stages.evaluate.config import EvaluateConfig
@@ -69,6 +70,17 @@ class Recipe(Config):
     """Where metrics go."""
     lock: LockConfig | None = None
     """What the run is to be repeated with; `o1kit recipe lock` writes it."""
+
+    _places: Places = PrivateAttr(default_factory=Places)
+
+    def where(self, *path: str | int) -> str:
+        """`file:line:column: recipe.path` of a value, for messages; the path alone for a recipe that is no file."""
+        place = self._places.nearest(path)
+        return f"{place}: {show(path)}" if place else show(path)
+
+    def written_at(self, places: Places) -> None:
+        """Keeps where the values of this recipe were written, for `where`."""
+        self._places = places
 
     @field_validator("engine", mode="before")
     @classmethod

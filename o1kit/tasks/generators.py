@@ -7,12 +7,13 @@ it may know too little: what it does not know there is for the package itself to
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 TABLE = Path(__file__).with_name("generators.json")
 DISTRIBUTION = "reasoning-gym"
@@ -24,6 +25,49 @@ TYPES: dict[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": (
 """What a value may be, by the name of its type."""
 
 
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+"""The same comparison, read from right to left."""
+
+
+class Comparison(NamedTuple):
+    """What must hold of an option, beside a number or another option; `len(option)` is how many items it has."""
+
+    left: str
+    sign: str
+    right: str | float
+
+    @property
+    def turned(self) -> Comparison:
+        """The same, said of the other option."""
+        return Comparison(str(self.right), TURNED[self.sign], self.left)
+
+    @property
+    def options(self) -> set[str]:
+        """The options that it speaks of."""
+        return {
+            side.removeprefix("len(").removesuffix(")") for side in (self.left, self.right) if isinstance(side, str)
+        }
+
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        """True where it holds, or where a value is null or unknown."""
+        left, right = value_of(self.left, values), value_of(self.right, values)
+        return left is None or right is None or COMPARISONS[self.sign](left, right)
+
+
+def value_of(side: str | float, values: Mapping[str, Any]) -> Any:
+    """What one side of a comparison comes to; None where the option is null or unknown."""
+    if not isinstance(side, str) or side in values:
+        return values[side] if isinstance(side, str) else side
+    items = values.get(side.removeprefix("len(").removesuffix(")"))
+    return None if items is None else len(items)
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """The generators of one version of reasoning_gym."""
@@ -32,6 +76,19 @@ class Table:
     generators: Mapping[str, Mapping[str, str]]
     """By name, the types of the options: `int`, `float`, `bool`, `str`, `a|b` for words, `list[int]`, and `any`. A `?`
     behind it: or null."""
+    rules: Mapping[str, tuple[Comparison, ...]]
+    """By name, what its options must be, and be to one another."""
+    defaults: Mapping[str, Mapping[str, Any]]
+    """By name, the defaults of the options that rules compare."""
+
+    def values(self, name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A generator's options with the defaults that are known."""
+        return {**self.defaults.get(name, {}), **options}
+
+    def broken(self, name: str, options: Mapping[str, Any]) -> list[Comparison]:
+        """The rules that a generator's options do not hold."""
+        values = self.values(name, options)
+        return [rule for rule in self.rules.get(name, ()) if not rule.holds(values)]
 
     @property
     def judges(self) -> bool:
@@ -46,7 +103,8 @@ class Table:
 def table() -> Table:
     """The shipped table."""
     data = json.loads(TABLE.read_text(encoding="utf-8"))
-    return Table(data["version"], data["generators"])
+    rules = {name: tuple(Comparison(*rule) for rule in found) for name, found in data["rules"].items()}
+    return Table(data["version"], data["generators"], rules, data["defaults"])
 
 
 def item_type(kind: str) -> str | None:

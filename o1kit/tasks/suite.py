@@ -12,7 +12,7 @@ from typing import Any, cast
 import regex
 
 from o1kit import registry
-from o1kit.errors import DataError
+from o1kit.errors import DataError, O1kitError
 from o1kit.tasks.config import SplitConfig
 from o1kit.tasks.graders.config import GradingConfig
 from o1kit.tasks.graders.grader import label
@@ -47,11 +47,14 @@ class Suite:
         """Names of all splits."""
         return list(self._tasks)
 
-    def check(self) -> None:
-        """Raises RecipeError or DataError for a source that cannot work; generates nothing."""
-        for sources in self._sources.values():
-            for source in sources:
-                source.check()
+    def faults(self) -> Iterator[tuple[tuple[str | int, ...], O1kitError]]:
+        """The sources that cannot work, by their paths in the recipe, and why; generates nothing."""
+        for name, split in self._tasks.items():
+            for i, config in enumerate(split.sources):
+                try:
+                    registry.lookup("tasks", config.kind)(config, self._base).check()
+                except O1kitError as error:
+                    yield ("tasks", name, "sources", i), error
 
     def problems(self, split: str) -> Sequence[Problem]:
         """The problems of a split, the sources evenly mixed; the same for the same recipe and seed.

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from reasoning_gym.factory import DATASETS
 
 from o1kit.errors import RecipeError
 from o1kit.recipe.loader import load, load_recipe
@@ -64,6 +65,23 @@ def test_the_table_is_that_of_the_installed_version() -> None:
         ),
         ("generator: chain_sum, params: {min_terms: {a: [1]}}", {"{a": ("params.min_terms", "got a section.")}),
         ("generator: ab, params: {length: [1]}", {"[1": ("params.length", "got a list. Write a whole number.")}),
+        (
+            "generator: caesar_cipher, params: {min_words: -5, max_rotation: 26, min_rotation: 27}",
+            {
+                "-5": ("params.min_words", "should be more than 0, got -5. Use more than 0."),
+                "26": ("params.max_rotation", "should be less than 26, got 26. Use less than 26."),
+                "27": ("params.min_rotation", "should be at most max_rotation (26), got 27."),
+            },
+        ),
+        (
+            "generator: kakurasu, params: {max_rows: 3, max_cols: '5', p_ones: 1.5}",
+            {
+                "3": ("params.max_rows", "should be at least min_rows (its default, 4), got 3."),
+                "'5'": ("params.max_cols", "Write the number without quotes: 5."),
+                "1.5": ("params.p_ones", "should be at most 1, got 1.5. Use at least 0 and at most 1."),
+            },
+        ),
+        ("generator: puzzle24, params: {operators: []}", {"[]": ("params.operators", "more than 0 items, got 0.")}),
         ("generator: chain_sum, teacher: chain_sums", {"chain_sums": ("teacher", "Did you mean 'chain_sum'?")}),
     ],
 )
@@ -78,6 +96,28 @@ def test_every_wrong_name_and_option_is_told_at_its_place(
     assert len(found) == len(wrong)
     for line, (word, (name, text)) in zip(found, wrong.items(), strict=True):
         assert line.startswith(f"{path}:8:{row.index(word) + 1}: tasks.train.sources[0].{name}: ") and text in line
+
+
+def _refuses(generator: str, options: dict[str, float]) -> bool:
+    try:
+        DATASETS[generator][1](**options).validate()
+    except AssertionError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("generator", table().rules)
+def test_the_generators_themselves_refuse_what_the_rules_refuse_and_nothing_less(generator: str) -> None:
+    tried = set()
+    for rule in table().rules[generator]:
+        for option in rule.options & table().defaults[generator].keys():
+            other = rule.left if option == rule.right else rule.right
+            bound = table().defaults[generator][other] if isinstance(other, str) else other
+            for value in (bound - 1, bound, bound + 1):
+                refused = bool(table().broken(generator, {option: value}))
+                assert refused == _refuses(generator, {option: value}), (option, value)
+                tried.add(refused)
+    assert tried == {True, False} or all(rule.left.startswith("len(") for rule in table().rules[generator])
 
 
 def test_what_the_generators_take_is_fine(tmp_path: Path) -> None:
@@ -112,6 +152,15 @@ def test_a_word_of_digits_on_the_command_line_is_a_word(tmp_path: Path) -> None:
     path = recipe(tmp_path, "{kind: reasoning_gym, generator: caesar_cipher, params: {max_words: 5}}")
     found = load_recipe(path, ["tasks.train.sources[0].params.delimiter=5"]).tasks["train"].sources[0]
     assert isinstance(found, ReasoningGymConfig) and found.params == {"max_words": 5, "delimiter": "5"}
+
+
+def test_what_only_the_generator_knows_is_told_at_the_source_by_a_rehearsal(tmp_path: Path) -> None:
+    text = "{kind: reasoning_gym, generator: composite, params: {datasets: [{name: no_such}]}}"
+    path = recipe(tmp_path, text)
+    load(path)
+    done = o1kit("run", path, "--dry-run", "--runs-dir", tmp_path / "runs")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith(f"error: {path}:8:9: tasks.train.sources[0]: composite refuses its options")
 
 
 def test_what_another_version_knows_is_for_the_rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

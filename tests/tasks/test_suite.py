@@ -155,10 +155,12 @@ def test_unknown_splits_and_broken_sources_are_told_before_anything_is_generated
     suite = build(train=split(5, SMALL), heldout=split(5, gym("chain_summ")))
     with pytest.raises(DataError, match="Did you mean 'heldout'"):
         suite.problems("held_out")
-    with pytest.raises(RecipeError, match="Did you mean 'chain_sum'"):
-        suite.check()
-    with pytest.raises(DataError, match="cannot be read"):
-        build(folder=tmp_path, train=split(1, {"kind": "jsonl", "path": "gone.jsonl"})).check()
+    ((path, error),) = suite.faults()
+    assert path == ("tasks", "heldout", "sources", 0) and isinstance(error, RecipeError)
+    assert "Did you mean 'chain_sum'" in str(error)
+    gone = build(folder=tmp_path, train=split(1, {"kind": "jsonl", "path": "gone.jsonl"}))
+    ((_, error),) = gone.faults()
+    assert isinstance(error, DataError) and "cannot be read" in str(error)
 
 
 DOUBLED = r'letter "(.)".*: ".*\1\1'
