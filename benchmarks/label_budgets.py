@@ -1,9 +1,10 @@
-"""What reward models learn from as many tokens: `python -m benchmarks.label_budgets --runs-dir DIR`.
+"""What reward models learn from as many tokens: `python -m benchmarks.label_budgets --seeds 0 1 2 --runs-dir DIR`.
 
 The quickstart's policy labels problems by plain Monte Carlo and by OmegaPRM at growing sizes; a process reward model is
-trained on each, and all are measured on the same labels of problems that nothing was trained on. Prints the tokens
-generated for the labels, AUC and calibration error, and the tokens OmegaPRM needs for each AUC of Monte Carlo, read off
-its own points by interpolation in the logarithm of tokens.
+trained on each, all as long, and all are measured on the same labels of problems that nothing was trained on. Prints
+the tokens generated for the labels, AUC and calibration error, each the mean over the seeds (least to most), and the
+tokens that OmegaPRM needs for each AUC of Monte Carlo, read off its own points by interpolation in the logarithm of
+tokens.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
-from benchmarks.quickstart_seeds import RECIPE, show
+from benchmarks.quickstart_seeds import RECIPE, show, shown
 from o1kit.recipe.compose import text_of
 from o1kit.recipe.source import parse
 
@@ -38,14 +40,24 @@ SOURCES: dict[str, dict[str, Any]] = {
 
 
 class Point(NamedTuple):
-    """A reward model: what its labels cost, and what it is worth."""
+    """A reward model of each seed: what its labels cost, and what it is worth."""
 
     source: str
     problems: int
-    tokens: int
-    auc: float
-    within: float
-    error: float
+    all_tokens: list[float]
+    aucs: list[float]
+    within: list[float]
+    errors: list[float]
+
+    @property
+    def tokens(self) -> float:
+        """Mean over the seeds."""
+        return fmean(self.all_tokens)
+
+    @property
+    def auc(self) -> float:
+        """Mean over the seeds."""
+        return fmean(self.aucs)
 
 
 def stages(sizes: Sequence[int], steps: int) -> list[dict[str, Any]]:
@@ -85,21 +97,24 @@ def recipe_of(path: Path, sizes: Sequence[int], steps: int, seed: int) -> dict[s
     return data | {"name": f"label-budgets-{seed}", "seed": seed, "stages": [*first, *stages(sizes, steps)]}
 
 
-def points(folder: Path, sizes: Sequence[int]) -> list[Point]:
-    """What a finished run has measured."""
+def points(folders: Sequence[Path], sizes: Sequence[int]) -> list[Point]:
+    """What finished runs, one a seed, have measured."""
     found = []
     for source in SOURCES:
         for size in sizes:
             name = f"{source}_{size}"
-            spent = json.loads((folder / f"l_{name}" / "done.json").read_text())["summary"]["tokens_generated"]
-            judge = json.loads((folder / f"e_{name}" / "results.json").read_text())["reward"]
-            found.append(Point(source, size, spent, judge["auc"], judge["within_auc"], judge["calibration_error"]))
+            spent = [json.loads((f / f"l_{name}" / "done.json").read_text())["summary"] for f in folders]
+            judged = [json.loads((f / f"e_{name}" / "results.json").read_text())["reward"] for f in folders]
+            figures = [[row[key] for row in judged] for key in ("auc", "auc_within_problem", "calibration_error")]
+            found.append(Point(source, size, [row["tokens_generated"] for row in spent], *figures))
     return found
 
 
 def tokens_for(auc: float, known: Sequence[Point]) -> float | None:
-    """Tokens at which a source reaches an AUC, between two of its points; None outside them."""
+    """Tokens at which a source reaches an AUC, at its first point or between two of them; None outside them."""
     ordered = sorted(known, key=lambda p: p.tokens)
+    if ordered[0].auc >= auc:
+        return ordered[0].tokens
     for low, high in itertools.pairwise(ordered):
         if low.auc <= auc <= high.auc:
             share = (auc - low.auc) / (high.auc - low.auc) if high.auc > low.auc else 0.0
@@ -110,29 +125,32 @@ def tokens_for(auc: float, known: Sequence[Point]) -> float | None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Reward models of as many tokens of labels.")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
-    parser.add_argument("--sizes", type=int, nargs="+", default=[100, 300, 1000], help="problems that are labelled")
-    parser.add_argument("--steps", type=int, default=160)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[30, 100, 300, 1000], help="problems labelled")
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--markdown", action="store_true")
     options = parser.parse_args()
-    recipe = recipe_of(RECIPE, options.sizes, options.steps, options.seed)
     options.runs_dir.mkdir(parents=True, exist_ok=True)
-    path = options.runs_dir / f"{recipe['name']}.yaml"
-    path.write_text(text_of(recipe))
-    command = [sys.executable, "-m", "o1kit", "run", str(path), "--runs-dir", str(options.runs_dir), "--plain"]
-    subprocess.run(command, check=True)
-    found = points(options.runs_dir / str(recipe["name"]), options.sizes)
+    folders = []
+    for seed in options.seeds:
+        recipe = recipe_of(RECIPE, options.sizes, options.steps, seed)
+        path = options.runs_dir / f"{recipe['name']}.yaml"
+        path.write_text(text_of(recipe))
+        command = [sys.executable, "-m", "o1kit", "run", str(path), "--runs-dir", str(options.runs_dir), "--plain"]
+        subprocess.run(command, check=True)
+        folders.append(options.runs_dir / str(recipe["name"]))
+    found = points(folders, options.sizes)
     lines = [["source", "problems", "tokens", "AUC", "AUC within problems", "calibration error"]]
-    lines += [
-        [p.source, f"{p.problems}", f"{p.tokens}", f"{p.auc:.3f}", f"{p.within:.3f}", f"{p.error:.3f}"] for p in found
-    ]
+    for p in found:
+        figures = [shown(values, 1.0, 3) for values in (p.aucs, p.within, p.errors)]
+        lines.append([p.source, f"{p.problems}", f"{p.tokens:,.0f}", *figures])
     show(lines, options.markdown)
     for source in [name for name in SOURCES if name != "monte_carlo"]:
         for point in found:
             if point.source == "monte_carlo":
                 needed = tokens_for(point.auc, [p for p in found if p.source == source])
-                share = f"{100 * needed / point.tokens:.0f} % of" if needed else "outside the points measured, against"
-                print(f"{source}: AUC {point.auc:.3f} takes {share} Monte Carlo's {point.tokens} tokens")
+                share = f"{100 * needed / point.tokens:.0f} % of" if needed else "more than was measured, against"
+                print(f"{source}: AUC {point.auc:.3f} takes {share} Monte Carlo's {point.tokens:,.0f} tokens")
 
 
 if __name__ == "__main__":

@@ -24,8 +24,7 @@ def planned(recipe: Path, runs: Path, sets: list[str], probe: bool) -> list[dict
     done = subprocess.run([sys.executable, "-m", "o1kit", *command], capture_output=True, text=True)
     if done.returncode not in (0, 6):
         raise SystemExit(done.stderr)
-    rows: list[dict[str, Any]] = json.loads(done.stdout)
-    return [row["takes"] for row in rows]
+    return [row["takes"] for row in json.loads(done.stdout)["stages"]]
 
 
 def compare(recipe: Path, runs: Path, sets: list[str], probe: bool, plan_only: bool) -> None:

@@ -69,7 +69,9 @@ def test_labels_are_shown_and_converted_without_anything_heavy(tmp_path: Path) -
 
 
 def test_plan_as_json(recipe: Path) -> None:
-    rows = json.loads(o1kit("plan", recipe, "--json").stdout)
+    found = json.loads(o1kit("plan", recipe, "--json").stdout)
+    rows = found["stages"]
+    assert found["fits"] and found["levers"] == []
     assert [row["stage"] for row in rows] == ["sft", "prm", "ppo", "eval"]
     assert {row["state"] for row in rows} == {"to do"}
 

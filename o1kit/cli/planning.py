@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -48,9 +48,14 @@ def plan(
     Parameters, tokens, peak memory by component, disk, time and, with --prices, cost. Exit code 6: it does not fit, and
     the changes that would help most are shown.
     """
+    from dataclasses import asdict
+
+    from o1kit.functional.printable import printable
     from o1kit.planning.estimate import as_data, ground
+    from o1kit.planning.levers import remedy_for
     from o1kit.planning.machine import other_machine, this_machine
     from o1kit.planning.prices import read_prices
+    from o1kit.planning.show import estimate_lines, remedy_lines
     from o1kit.report.plan import print_plan, rows
 
     with faults_as_json(json):
@@ -64,31 +69,15 @@ def plan(
         found = rows(made, folder)
         left = [row["stage"] for row in found if row["state"] != "done"]
         estimated = _estimate(made, recipe.parent, known, left)
+        remedy = remedy_for(made.recipe, estimated, partial(_again, recipe, sets, overlays, known, left))
     if json:
-        takes = as_data(estimated)["stages"]
-        print_json([row | {"takes": takes[i]} for i, row in enumerate(found)])
+        stages = [row | {"takes": asdict(stage)} for row, stage in zip(found, estimated.stages, strict=True)]
+        print_json(as_data(estimated) | {"stages": stages, "fits": not estimated.short} | asdict(remedy))
     else:
         print_plan(made.recipe.name, found)
-    replan = partial(_again, recipe, sets, overlays, known, left)
-    if not _tell(made, estimated, replan, quiet=json):
+        print(printable("\n".join(["", *estimate_lines(estimated), *remedy_lines(estimated, remedy)])))
+    if estimated.short:
         raise typer.Exit(DOES_NOT_FIT)
-
-
-def _tell(made: Plan, estimated: Estimate, replan: Any, quiet: bool) -> bool:
-    """Prints the estimate unless `quiet`; whether everything fits."""
-    from o1kit.functional.printable import printable
-    from o1kit.planning.levers import levers, together
-    from o1kit.planning.show import estimate_lines, lever_lines
-
-    if not quiet:
-        lines = ["", *estimate_lines(estimated)]
-        if estimated.short:
-            found = levers(made.recipe, estimated, replan)
-            enough = any(lever.fits for lever in found)
-            several = None if enough else together(made.recipe, estimated, replan)
-            lines += ["", *lever_lines(estimated, found, several)]
-        print(printable("\n".join(lines)))
-    return not estimated.short
 
 
 def _estimate(made: Plan, directory: Path, known: Ground, left: Sequence[str]) -> Estimate:

@@ -46,6 +46,24 @@ class Together:
     seconds: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """What would help where something does not fit: nothing is here where all fits."""
+
+    levers: tuple[Lever, ...] = ()
+    together: Together | None = None
+    """Where no single change is enough."""
+
+
+def remedy_for(recipe: Recipe, before: Estimate, replan: Replan) -> Remedy:
+    """What would help; see `levers`."""
+    if not before.short:
+        return Remedy()
+    found = tuple(levers(recipe, before, replan))
+    enough = any(lever.fits for lever in found)
+    return Remedy(found, None if enough else together(recipe, before, replan))
+
+
 def levers(recipe: Recipe, before: Estimate, replan: Replan) -> list[Lever]:
     """The cheapest changes that help, at most three: first those that are enough, then those that save most.
 

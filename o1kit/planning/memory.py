@@ -14,6 +14,7 @@ from o1kit.models.config import LoraConfig, TorchEngineConfig
 from o1kit.planning.lengths import Lengths
 from o1kit.planning.weights import Weights
 from o1kit.planning.work import Work
+from o1kit.recipe.judges import judges_here
 from o1kit.stages.dpo.config import DpoConfig
 from o1kit.stages.evaluate.config import EvaluateConfig
 from o1kit.stages.ppo.config import PpoConfig
@@ -133,13 +134,9 @@ def memory_of(
 
 def _others(stage: Any) -> int:
     """Further models in memory: references, judges, policies."""
-    if isinstance(stage, PpoConfig):
-        return 1 + (stage.judge is not None)
     if isinstance(stage, EvaluateConfig):
-        return len(stage.policies) - 1 + (stage.judge is not None or stage.judge_folder is not None)
-    if isinstance(stage, PrmConfig | DpoConfig):
-        return 1
-    return int(getattr(stage, "judge", None) is not None)
+        return len(stage.policies) - 1 + judges_here(stage)
+    return isinstance(stage, PpoConfig | PrmConfig | DpoConfig) + judges_here(stage)
 
 
 def _optimizer(stage: Any, weights: Weights, count: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 from o1kit.planning.estimate import Estimate, StageEstimate
-from o1kit.planning.levers import Lever, Together
+from o1kit.planning.levers import Remedy, Together
 from o1kit.planning.memory import Memory
 
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -63,10 +63,13 @@ def _totals(found: Estimate) -> list[str]:
     return lines
 
 
-def lever_lines(found: Estimate, levers: Sequence[Lever], together: Together | None) -> list[str]:
+def remedy_lines(found: Estimate, remedy: Remedy) -> list[str]:
     """That it does not fit, and what would help: single changes; several, where no single one is enough."""
-    lines = [f"does not fit: {'; '.join(found.short)}"]
-    several = [] if any(lever.fits for lever in levers) else _together(together)
+    if not found.short:
+        return []
+    levers = remedy.levers
+    lines = ["", f"does not fit: {'; '.join(found.short)}"]
+    several = [] if any(lever.fits for lever in levers) else _together(remedy.together)
     if not levers:
         return [*lines, "no single change helps much", *several]
     rows = [

@@ -9,6 +9,7 @@ from typing import Any
 from o1kit.models.config import HttpEngineConfig
 from o1kit.planning.lengths import Lengths
 from o1kit.planning.searches import SHARED, Taken, taken_by
+from o1kit.recipe.judges import judges_here
 from o1kit.recipe.schema import Recipe
 from o1kit.search.config import BestOfNConfig, GreedyConfig, SampleConfig
 from o1kit.stages.dpo.config import DpoConfig
@@ -173,7 +174,7 @@ def _ppo(stage: PpoConfig, recipe: Recipe, lengths: Mapping[str, Lengths]) -> Wo
         answers=rounds * (chains + problems * taken.chains),
         rows=min(problems, CONCURRENCY) * taken.width,
         waves=rounds * (2 if stage.search.kind == "mcts" else 1),  # what grows from a leaf waits for the leaf
-        engines=1 + (stage.judge is not None),
+        engines=1 + judges_here(stage),
         prefixes=problems * (of.row + taken.generated * SHARED),
         reads_at_once=min(256.0, chains),
     )
@@ -185,12 +186,12 @@ def _rollout(stage: RolloutConfig, recipe: Recipe, lengths: Mapping[str, Lengths
     problems = min(stage.num_problems or 2**62, split.num_problems if split else 2**62) * stage.samples
     taken = taken_by(stage.search, of, stage.judge is not None)
     found = _searched(problems, [taken], of)
-    return replace(found, written=problems * taken.chains, engines=1 + (stage.judge is not None))
+    return replace(found, written=problems * taken.chains, engines=1 + judges_here(stage))
 
 
 def _evaluate(stage: EvaluateConfig, recipe: Recipe, lengths: Mapping[str, Lengths]) -> Work:
     judged = stage.judge is not None or stage.judge_folder is not None
-    found = Work(engines=1 + judged)
+    found = Work(engines=1 + judges_here(stage))
     for split in stage.splits:
         of, problems = lengths.get(split) or training_lengths(lengths), recipe.tasks[split].num_problems
         one = _searched(problems, _shared(stage, of, judged), of)

@@ -52,6 +52,20 @@ def models(config: JudgeConfig | RewardConfig | None, path: Path) -> Iterator[tu
                 yield (*place, "model"), part.model, False
 
 
+def judges_here(stage: Config) -> int:
+    """How many models a stage's judge and reward hold in this process, beside the policy: none that a server holds."""
+    found: set[str] = {"judge_folder"} if getattr(stage, "judge_folder", None) is not None else set()
+    for config in (getattr(stage, "judge", None), getattr(stage, "reward", None)):
+        if isinstance(config, str):
+            found.add(config)
+        elif isinstance(config, Config):
+            for _, part in placed(cast(Any, config), ()):
+                model = getattr(part, "model", None)
+                if model is not None and getattr(part, "engine", None) is None:
+                    found.add(model)
+    return len(found)
+
+
 def judge_servers(recipe: Recipe) -> Iterator[tuple[Path, JudgeServersConfig]]:
     """The servers that judges and rewards have of their own, each with its place."""
     for i, stage in enumerate(recipe.stages):

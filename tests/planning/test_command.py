@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 
 from o1kit.cli import main
+from o1kit.plan import compile_recipe
+from o1kit.planning.estimate import estimate, ground
+from o1kit.planning.machine import this_machine
+from o1kit.recipe.loader import load_recipe
 from tests.small import RECIPE, built, small
 from tests.test_cli import NO_TORCH, o1kit
 
@@ -33,7 +37,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, st
 
 def peak(said: Said, *arguments: object) -> float:
     _, out, _ = said("plan", QUICKSTART, *arguments, "--json")
-    return max(float(row["takes"]["peak"]) for row in json.loads(out))
+    return max(float(row["takes"]["peak"]) for row in json.loads(out)["stages"])
 
 
 def test_the_quickstart_is_planned_without_anything_heavy(tmp_path: Path) -> None:
@@ -53,7 +57,7 @@ def test_levers_need_nothing_heavy_either(tmp_path: Path) -> None:
 def test_cost_is_time_at_the_price(tmp_path: Path, said: Said) -> None:
     (tmp_path / "prices.yaml").write_text("{currency: CHF, per_hour: {cpu: 36}}")
     _, out, _ = said("plan", QUICKSTART, "--runs-dir", tmp_path, "--prices", tmp_path / "prices.yaml", "--json")
-    rows = json.loads(out)
+    rows = json.loads(out)["stages"]
     assert [row["takes"]["cost"] for row in rows] == [pytest.approx(row["takes"]["seconds"] / 100) for row in rows]
     (tmp_path / "prices.yaml").write_text("{per_hour: {tpu: 36}}")
     code, out, _ = said("plan", QUICKSTART, "--runs-dir", tmp_path, "--prices", tmp_path / "prices.yaml")
@@ -124,8 +128,38 @@ def test_a_probe_measures_lengths_and_serves_later_plans(tmp_path: Path) -> None
     assert done.returncode == 0 and "basis: probe" in done.stdout, done.stderr
     again = o1kit("plan", recipe, "--runs-dir", tmp_path, code=NO_TORCH)
     assert again.returncode == 0 and "basis: probe" in again.stdout, again.stderr
-    rows = json.loads(o1kit("plan", recipe, "--runs-dir", tmp_path, "--json").stdout)
+    rows = json.loads(o1kit("plan", recipe, "--runs-dir", tmp_path, "--json").stdout)["stages"]
     data: Any = built(small(), "sft", tmp_path / "sft").data
     data.setup("fit")
     mean = sum(len(row.token_ids) for row in data.rows) / len(data.rows)
     assert rows[0]["takes"]["work"]["trained"] == pytest.approx(12 * 8 * mean, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("judge", "models"),
+    [
+        ("prm", 1),
+        ("{kind: prm, model: prm}", 1),
+        ("{kind: judge, model: sft}", 1),
+        ("{kind: judge}", 0),  # the policy itself
+        ("{kind: judge, model: sft, engine: {kind: http, endpoints: ['http://127.0.0.1:1/v1']}}", 0),
+        ("{kind: mixture, of: [{kind: prm, model: prm}, {kind: judge, model: sft}, {kind: confidence}]}", 2),
+    ],
+)
+def test_models_of_judges_count_where_this_process_holds_them(judge: str, models: int, tmp_path: Path) -> None:
+    changes = [f"stages.ppo.judge={judge}", "stages.ppo.search={kind: best_of_n, num_samples: 8}"]
+    plan = compile_recipe(load_recipe(QUICKSTART, changes))
+    found = estimate(plan, tmp_path, ground(plan, this_machine(tmp_path)), ["ppo"])
+    memory = next(stage.memory for stage in found.stages if stage.stage == "ppo")
+    assert memory is not None and memory.other_models == (1 + models) * memory.weights, "the reference, and judges"
+
+
+def test_the_remedy_is_told_as_data_too(tmp_path: Path, said: Said) -> None:
+    least = 0.9 * peak(said, "--runs-dir", tmp_path) / 2**30
+    code, out, _ = said("plan", QUICKSTART, "--runs-dir", tmp_path, "--memory-gb", least, "--json")
+    found = json.loads(out)
+    assert code == 6 and not found["fits"] and found["short"] and found["together"] is None
+    assert 1 <= len(found["levers"]) <= 3 and found["levers"][0]["fits"] and found["levers"][0]["peak"] < found["peak"]
+    _, out, _ = said("plan", QUICKSTART, "--runs-dir", tmp_path, "--memory-gb", 0.6 * least, "--json")
+    found = json.loads(out)
+    assert found["together"]["changes"] and not any(lever["fits"] for lever in found["levers"])
