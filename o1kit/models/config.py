@@ -5,20 +5,35 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from o1kit.config import COUNT, Config, Count, FolderOrId, Mebibytes, Positive, Probability, PublicText, Seconds, Tokens
+from o1kit.config import (
+    COUNT,
+    Config,
+    Count,
+    FolderOrId,
+    Mebibytes,
+    Positive,
+    Probability,
+    PublicText,
+    Seconds,
+    Tokens,
+    WrittenDown,
+)
 from o1kit.kinds import Kinds
+
+Size = Annotated[Count, WrittenDown()]
+"""A dimension of a model: anybody reads it off the weights."""
 
 
 class LoraConfig(Config):
     """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685) trained in place of the full weights."""
 
-    rank: Count = 16
+    rank: Annotated[Count, WrittenDown()] = 16
     """Rank r of each adapter."""
-    alpha: Positive = 32.0
+    alpha: Annotated[Positive, WrittenDown()] = 32.0
     """Scale: the adapter's output is multiplied by alpha / rank."""
-    dropout: Probability = 0.0
+    dropout: Annotated[Probability, WrittenDown()] = 0.0
     """Dropout on the adapter's input while training."""
-    targets: list[str] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    targets: list[PublicText] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     """Names of the linear layers that get an adapter."""
 
 
@@ -36,19 +51,19 @@ class ScratchModelConfig(Config):
 
     kind: Literal["scratch"]
     """Selects this model."""
-    hidden_size: Count = 128
+    hidden_size: Size = 128
     """Width of the residual stream."""
-    intermediate_size: Count = 384
+    intermediate_size: Size = 384
     """Width of the gated feed-forward layer."""
-    num_layers: Count = 4
+    num_layers: Size = 4
     """Number of transformer blocks."""
-    num_heads: Count = 4
+    num_heads: Size = 4
     """Attention heads a layer."""
-    num_kv_heads: Count = 4
+    num_kv_heads: Size = 4
     """Key-value heads a layer (grouped-query attention); must divide `num_heads`."""
-    context_length: Tokens = 256
+    context_length: Annotated[Tokens, WrittenDown()] = 256
     """Longest sequence in tokens, prompt included."""
-    rope_theta: Positive = 10000.0
+    rope_theta: Annotated[Positive, WrittenDown()] = 10000.0
     """Base of the rotary position encoding."""
     tokenizer: CharTokenizerConfig = CharTokenizerConfig.model_construct(kind="char")
     """How text becomes tokens."""

@@ -145,6 +145,8 @@ def test_messages_do_not_tell_what_the_environment_holds(
     ("changes", "words"),
     [
         ({"model": {"kind": "scratch", "tokenizer": {"kind": "char", "phrases": ["a", "x${env:O1KIT_X}"]}}}, "phrases"),
+        ({"model": {"kind": "scratch", "hidden_size": "${env:O1KIT_X}"}}, "hidden_size"),
+        ({"lora": {"rank": "${env:O1KIT_X}"}}, "rank"),
         ({"reading": {"by": "tokens", "good": "${env:O1KIT_X}", "bad": "-"}}, "good"),
         ({"reading": {"by": "tokens", "good": "+", "bad": "${env:O1KIT_X}", "mark": "#"}}, "bad"),
         ({"reading": {"by": "tokens", "good": "+", "bad": "-", "mark": "${env:O1KIT_X}"}}, "mark"),
@@ -157,7 +159,7 @@ def test_what_stands_in_files_of_a_model_cannot_come_from_the_environment(
     monkeypatch.setenv("O1KIT_X", "s3cret")
     prm = {"kind": "prm", "name": "prm", "policy": "sft", "labels": {"kind": "monte_carlo"}}
     data = parse(GOOD, "r.yaml").data
-    data["stages"].insert(1, prm | {k: v for k, v in changes.items() if k == "reading"})
+    data["stages"].insert(1, prm | {k: v for k, v in changes.items() if k != "model"})
     data |= {k: v for k, v in changes.items() if k == "model"}
     source = parse(json.dumps(data), "r.yaml")
     if not words:
