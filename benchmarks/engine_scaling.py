@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.engine import Quickstart, engine_tokens, search_all
+from benchmarks.plotting import figure, save
 from o1kit.engines.torch import TorchEngine
 from o1kit.functional.noise import derive
 from o1kit.protocols import Sampling
@@ -96,14 +97,8 @@ def show(what: str, series: Mapping[str, Mapping[int, float]]) -> None:
 
 def draw(figures: Mapping[str, Series], path: Path) -> None:
     """One panel for each dependence, both axes logarithmic."""
-    try:
-        from matplotlib import rcParams
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise SystemExit("the plot needs matplotlib: pip install 'o1kit[bench]'") from None
-    rcParams["svg.fonttype"], rcParams["svg.hashsalt"] = "none", "o1kit"  # text stays text, and ids stay the same
-    figure = Figure(figsize=(10, 3.2), layout="constrained")
-    for axes, (what, series) in zip(figure.subplots(1, len(figures)), figures.items(), strict=True):
+    drawn = figure(10, 3.2)
+    for axes, (what, series) in zip(drawn.subplots(1, len(figures)), figures.items(), strict=True):
         for name, values in series.items():
             axes.plot(list(values), list(values.values()), marker="o", label=name)
         ticks = list(next(iter(series.values())))
@@ -114,7 +109,7 @@ def draw(figures: Mapping[str, Series], path: Path) -> None:
         axes.set_xticks([], minor=True)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    save(drawn, path)
     print(f"\ndrawn: {path}")
 
 

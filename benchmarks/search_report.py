@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.plotting import figure, save
 from o1kit.functional.statistics import pass_at_k
 
 TREES = ("beam", "dvts", "mcts", "mcts steps", "mcts visits", "cfr tree", "beam confidence", "mcts confidence")
@@ -234,16 +235,9 @@ def table(found: Sequence[Mapping[str, Any]], policy: str, split: str) -> list[s
 
 def plot(found: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Accuracy against tokens: a panel for each policy and split."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    plt.rcParams["svg.hashsalt"] = "o1kit"
     policies, splits = sorted({r["policy"] for r in found}), sorted({r["split"] for r in found})
-    figure, axes = plt.subplots(
-        len(policies), len(splits), figsize=(6 * len(splits), 4.5 * len(policies)), squeeze=False
-    )
+    drawn = figure(6 * len(splits), 4.5 * len(policies))
+    axes = drawn.subplots(len(policies), len(splits), squeeze=False)
     for row, policy in enumerate(policies):
         for column, split in enumerate(splits):
             axis = axes[row][column]
@@ -256,8 +250,7 @@ def plot(found: Sequence[Mapping[str, Any]], path: Path) -> None:
             axis.set(title=f"{policy}, {split}", xlabel="generated tokens a problem", ylabel="accuracy, %")
             axis.grid(alpha=0.3)
     axes[0][0].legend(fontsize=7)
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    save(drawn, path)
 
 
 def main() -> None:

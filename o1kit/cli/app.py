@@ -9,10 +9,23 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from o1kit.cli import control, data, doctor, explain, export, labels, look, measure, planning, plugins, recipes, run
+from o1kit.cli import (
+    INTERRUPTED,
+    control,
+    data,
+    doctor,
+    explain,
+    export,
+    labels,
+    look,
+    measure,
+    planning,
+    plugins,
+    recipes,
+    run,
+)
 from o1kit.cli.installed import WithInstalled
 
-INTERRUPTED = 130
 EXIT_CODES = "exit codes: 2 recipe or usage, 3 environment, 4 data, 5 diverged, 6 resources or rewards, 130 interrupted"
 
 app = typer.Typer(

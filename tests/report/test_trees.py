@@ -50,68 +50,70 @@ def record(**changes: Any) -> dict[str, Any]:
     return made | changes
 
 
+WRITTEN: dict[str, Any] = {
+    "format": 1,
+    "recipe_hash": "abc",
+    "problem": {"id": "sums/7", "task": "sums", "prompt": "How many?"},
+    "search": {"title": "mcts 2x2", "section": {"kind": "mcts", "num_children": 2}},
+    "policy": "ppo",
+    "split": "train",
+    "seed": 3,
+    "key": 9223372036854775809,
+    "sample": 0,
+    "usage": {"prompt": 4, "cached": 1, "generated": 30, "scored": 20},
+    "answers": ["3", None],
+    "stats": {"diversity": 0.5},
+    "nodes": [
+        {"id": 0, "parent": None, "text": "", "visits": 5, "value": {"prm": 0.5}, "prior": 1.0, "terminal": False},
+        {
+            "id": 1,
+            "parent": 0,
+            "text": "wrong way",
+            "visits": 1,
+            "value": {"prm": 0.1},
+            "prior": 0.6,
+            "terminal": True,
+            "token_ids": [5, 6],
+            "logprobs": [-0.5, -0.1],
+            "estimate": 0.1,
+            "answer": "4",
+            "correct": False,
+            "outcome": "error",
+            "policy_version": 40,
+        },
+        {
+            "id": 2,
+            "parent": 0,
+            "text": "right\nway",
+            "visits": 3,
+            "value": {"prm": 0.8},
+            "prior": 0.4,
+            "terminal": False,
+            "kind": "rethink",
+            "unit": "step",
+            "given": 1,
+            "seed": 2**64 - 1,
+        },
+        {
+            "id": 3,
+            "parent": 2,
+            "text": "The answer is 3",
+            "visits": 2,
+            "value": {"prm": 1.0},
+            "prior": 1.0,
+            "terminal": True,
+            "regret": 0.25,
+            "avg_strategy": 0.75,
+            "answer": "3",
+            "correct": True,
+        },
+    ],
+}
+"""A record as it stands in a file, written out by hand."""
+
+
 def test_a_tree_says_all_that_was_known_and_nothing_else() -> None:
-    """Written out by hand."""
-    expected = {
-        "format": 1,
-        "recipe_hash": "abc",
-        "problem": {"id": "sums/7", "task": "sums", "prompt": "How many?"},
-        "search": {"title": "mcts 2x2", "section": {"kind": "mcts", "num_children": 2}},
-        "policy": "ppo",
-        "split": "train",
-        "seed": 3,
-        "key": 9223372036854775809,
-        "sample": 0,
-        "usage": {"prompt": 4, "cached": 1, "generated": 30, "scored": 20},
-        "answers": ["3", None],
-        "stats": {"diversity": 0.5},
-        "nodes": [
-            {"id": 0, "parent": None, "text": "", "visits": 5, "value": {"prm": 0.5}, "prior": 1.0, "terminal": False},
-            {
-                "id": 1,
-                "parent": 0,
-                "text": "wrong way",
-                "visits": 1,
-                "value": {"prm": 0.1},
-                "prior": 0.6,
-                "terminal": True,
-                "token_ids": [5, 6],
-                "logprobs": [-0.5, -0.1],
-                "estimate": 0.1,
-                "answer": "4",
-                "correct": False,
-                "outcome": "error",
-                "policy_version": 40,
-            },
-            {
-                "id": 2,
-                "parent": 0,
-                "text": "right\nway",
-                "visits": 3,
-                "value": {"prm": 0.8},
-                "prior": 0.4,
-                "terminal": False,
-                "kind": "rethink",
-                "unit": "step",
-                "given": 1,
-                "seed": 2**64 - 1,
-            },
-            {
-                "id": 3,
-                "parent": 2,
-                "text": "The answer is 3",
-                "visits": 2,
-                "value": {"prm": 1.0},
-                "prior": 1.0,
-                "terminal": True,
-                "regret": 0.25,
-                "avg_strategy": 0.75,
-                "answer": "3",
-                "correct": True,
-            },
-        ],
-    }
-    assert json.loads(line_of(record())) == expected
+    assert json.loads(line_of(record())) == WRITTEN
 
 
 @pytest.mark.parametrize("lines", [True, False])
