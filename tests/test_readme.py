@@ -41,6 +41,7 @@ NOT_RUN = {
     "make format": "changes the files",
     'make test PYTEST_ARGS="tests/search -x"': "the tests themselves",
     'pytest -m "not slow"': "the tests themselves",
+    "o1kit doctor": "half a minute of trying things out; tests/doctor runs it",
     "o1kit plan recipe.yaml --probe": "half a minute of measuring; tests/planning/test_command.py measures",
     "pytest --o1kit-plugin searches:my_kind --o1kit-section 'num_samples: 4'": (
         "needs an installed plugin of that name; tests/testing runs the kit"

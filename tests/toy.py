@@ -20,6 +20,7 @@ from o1kit import registry
 from o1kit.artifacts import save_weights
 from o1kit.config import Config
 from o1kit.protocols import BuiltStage, StageInputs
+from o1kit.recipe.nodes import show
 from o1kit.recipe.schema import TrackingConfig, WandbConfig
 from o1kit.report.results import Answer, ResultRow, Results, write_results
 from o1kit.report.tree import Origin, tree_record, write_trees
@@ -53,6 +54,9 @@ class ToyRecipe(Config):
     seed: int = 0
     tasks: dict[str, Any] = {}
     tracking: TrackingConfig = TrackingConfig(wandb=WandbConfig(mode="disabled"))
+
+    def where(self, *path: str | int) -> str:
+        return show(path)
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ import pytest
 from packaging.requirements import Requirement
 
 from o1kit.artifacts import write_done, write_json
+from o1kit.cli import main
 from o1kit.doctor.machine import disk_checks, existing, machine_checks
 from o1kit.doctor.packages import installed_versions, known_bad, plugin_checks, requirement_checks
 from o1kit.doctor.run import run_checks, stage_checks
 from o1kit.doctor.services import service_checks
-from o1kit.doctor.smoke import attempt, compiled, devices, four_bit
+from o1kit.doctor.smoke import attempt
 from o1kit.registry import Installed
 from tests.test_cli import NO_TORCH, o1kit
 
@@ -109,9 +110,10 @@ def test_a_trial_that_hangs_crashes_or_fails_is_an_outcome() -> None:
 
 
 @pytest.mark.slow
-def test_torch_and_its_devices_work_here() -> None:
-    assert {check.level for check in devices()} <= {"ok", "warn"}
-    assert {check.level for check in [*four_bit(), *compiled()]} <= {"ok", "warn"}
+def test_all_that_is_tried_out_works_here(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json"]) == 0
+    levels = {row["name"]: row["level"] for row in json.loads(capsys.readouterr().out)}
+    assert levels["torch"] == "ok" and {levels[name] for name in ("4-bit weights", "torch.compile")} <= {"ok", "warn"}
 
 
 @pytest.fixture

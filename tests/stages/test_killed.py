@@ -85,25 +85,26 @@ def summary(folder: Path, stage: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run whose policy and reward model are trained."""
+    """A run that was left in peace, with all its stages."""
     folder = tmp_path_factory.mktemp("begun")
     with (folder / "r.yaml").open("w") as file:
         YAML(typ="safe").dump(RECIPE | {"stages": STAGES, "tasks": TASKS}, file)
-    run(folder, "sft..prm")
+    run(folder, "sft..ppo")
     return folder
 
 
 @pytest.fixture
 def folders(begun: Path, tmp_path: Path) -> tuple[Path, Path]:
-    """Two copies: one to be left in peace, and one to be killed."""
-    return shutil.copytree(begun, tmp_path / "whole"), shutil.copytree(begun, tmp_path / "killed")
+    """It, and one of which only policy and reward model are trained: to be killed."""
+    killed = tmp_path / "killed"
+    shutil.copytree(begun, killed, ignore=shutil.ignore_patterns("labels", "rollout", "evaluate", "ppo"))
+    return begun, killed
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["labels", "rollout", "evaluate"])
 def test_a_killed_search_goes_on_to_the_same_files(stage: str, folders: tuple[Path, Path]) -> None:
     whole, killed = folders
-    run(whole, stage)
     expected = summary(whole, stage)
     kept = kill(killed, stage, "journal-*", expected["journal"]["recorded"] // 3)
     assert kept < expected["journal"]["recorded"]
@@ -150,8 +151,7 @@ def _without_computed(row: Any) -> list[Any]:
 
 @pytest.mark.slow
 def test_a_round_of_ppo_that_was_killed_goes_on_where_it_was(folders: tuple[Path, Path]) -> None:
-    whole, killed = folders
-    run(whole, "ppo")
+    _, killed = folders
     kept = kill(killed, "ppo", "journal-00001.jsonl", 60)
     output = run(killed, "ppo")
     assert "resuming at stage ppo" in output

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from ruamel.yaml import YAML
 
+from o1kit.cli import main
 from o1kit.models.load import load_directory, load_tokenizer, save_directory
 from o1kit.report.labels import read_labels
 from o1kit.report.results import read_results
@@ -22,21 +22,27 @@ from tests.servers import Server, llama_cpp, transformers_serve
 from tests.small import LETTERS, RECIPE
 from tests.tiny import tiny
 
-ROOT = Path(__file__).parents[2]
 GREEDY, SAMPLE = {"kind": "greedy"}, {"kind": "sample", "num_samples": 3, "top_k": 20}
 HELDOUT = {"heldout": {"num_problems": 4, "sources": [LETTERS]}}
 SFT, PRM, PPO, EVALUATE = RECIPE["stages"]
 
 
-def run(folder: Path, *arguments: object, **recipe: Any) -> subprocess.CompletedProcess[str]:
-    """`o1kit run` on the recipe, in a process of its own."""
+class Done(NamedTuple):
+    """How a run ended, and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(folder: Path, *arguments: object, **recipe: Any) -> Done:
+    """`o1kit run` on the recipe, in this process: the servers are others."""
     with (folder / "r.yaml").open("w") as file:
         YAML(typ="safe").dump({"o1kit": 1, "name": "r", "tracking": {"wandb": {"mode": "disabled"}}} | recipe, file)
-    command = [sys.executable, "-m", "o1kit", "run", folder / "r.yaml", "--runs-dir", folder / "runs", "--plain"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [*map(str, command), *map(str, arguments)], capture_output=True, text=True, timeout=240, env=environment
-    )
+    command = ["run", folder / "r.yaml", "--runs-dir", folder / "runs", "--plain", *arguments]
+    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        code = main([str(word) for word in command])
+    return Done(code, out.getvalue(), err.getvalue())
 
 
 def engine(server: Server, **options: Any) -> dict[str, Any]:
