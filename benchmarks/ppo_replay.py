@@ -49,6 +49,7 @@ def run(seed: int, options: argparse.Namespace) -> tuple[Results, dict[str, int]
     path.write_text(json.dumps(made, indent=1))  # JSON is YAML
     try:
         command = [sys.executable, "-m", "o1kit", "run", str(path), "--runs-dir", str(options.runs_dir)]
+        command += [f"--set={change}" for change in options.changes]
         subprocess.run(command, check=True)
     finally:
         path.unlink()
@@ -63,6 +64,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=100.0, help="wall time of each PPO stage")
     parser.add_argument("--iterations", type=int, default=30, help="length of the learning-rate schedule")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
+    parser.add_argument("--set", action="append", default=[], dest="changes", metavar="KEY.PATH=VALUE")
     options = parser.parse_args()
     found = [run(seed, options) for seed in options.seeds]
     splits = list(dict.fromkeys(row.split for row in found[0][0].rows))

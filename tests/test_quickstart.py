@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from o1kit.cli import main
-from tests.test_readme import EQUAL_TOKENS, EVALUATED, PART
+from tests.test_readme import EQUAL_TOKENS, EVALUATED, PART, REPLAY, SEEDS
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "recipes" / "quickstart.yaml"
@@ -172,6 +172,24 @@ def test_what_readme_does_with_the_run(
     done = subprocess.run(words, cwd=tmp_path, env=paths, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     assert shows in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("said", "more", "shows"),
+    [(SEEDS, [], "pass@1"), (REPLAY, ["--seconds", "1", "--iterations", "2"], "iterations on_policy: ")],
+)
+def test_what_readme_does_with_several_seeds(
+    said: str, more: list[str], shows: str, finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    """The command as it is written, of one seed and a smaller model: its first stages are there already."""
+    for stage in STAGES:
+        shutil.copytree(finished[0] / stage, tmp_path / "quickstart-seed-1" / stage)
+    changes = [f"--set={k}={v}" for k, v in REDUCED.items() if said == SEEDS or not k.startswith("stages.ppo")]
+    words = [sys.executable, *shlex.split(said)[1:], "--seeds", "1", "--runs-dir", str(tmp_path), *more, *changes]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert shows in done.stdout and "prm: already done, skipped" in done.stdout
 
 
 @pytest.mark.slow

@@ -27,7 +27,9 @@ PAGES = [
 EVALUATED = "o1kit eval runs/quickstart/ppo --tasks recipes/quickstart.yaml --search greedy --search sample:8"
 PART = "o1kit run recipe.yaml --set stages.ppo.loss.kl_coef=0.05 --stage ppo..evaluate"
 EQUAL_TOKENS = "python -m benchmarks.equal_tokens runs/quickstart"
+SEEDS, REPLAY = "python -m benchmarks.quickstart_seeds", "python -m benchmarks.ppo_replay"
 """Need a run of the quickstart: tests/test_quickstart.py has one, and executes them."""
+SERVER = "python -m benchmarks.server http://127.0.0.1:8000/v1 path/to/model"
 OWN_TESTS = {
     "docs/recipes.md": "tests/recipe/test_language_page.py",
     "docs/runs.md": "tests/control/test_runs_under_control.py",
@@ -49,9 +51,9 @@ NOT_RUN = {
     "pip install ./plugins/<name>": "tests/test_shipped_plugins.py installs each of them",
     EVALUATED: "needs a run of the quickstart, see there",
     EQUAL_TOKENS: "needs a run of the quickstart, see there",
-    "python -m benchmarks.quickstart_seeds": "an hour or two of training",
-    "python -m benchmarks.ppo_replay": "minutes of training",
-    "python -m benchmarks.server http://127.0.0.1:8000/v1 path/to/model": "needs a server",
+    SEEDS: "an hour or two of training; a smaller run of the quickstart, see there",
+    REPLAY: "minutes of training; a smaller run of the quickstart, see there",
+    SERVER: "needs a server; tests/engines/test_http_engine.py has one, and executes it",
     "python -m benchmarks.graders --data FOLDER": "needs data sets; tests/tasks/test_graders.py runs its parts",
     "python -m benchmarks.plan_accuracy --recipes recipes/quickstart.yaml recipes/smollm2-lora.yaml --runs-dir D": (
         "trains both recipes"

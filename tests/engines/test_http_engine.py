@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import subprocess
 import sys
 from collections import Counter
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks import server as benchmark
 from o1kit.decoding import Decoding
 from o1kit.engines.http import LEARNING, HttpEngine
 from o1kit.engines.policy import LanguagePolicy, PromptTemplate
@@ -25,6 +27,7 @@ from o1kit.types import Account, Completion, State, Usage
 from tests.gguf_file import write_gguf
 from tests.servers import Server, engine, llama_cpp, transformers_serve
 from tests.smollm2 import FILE, smollm2
+from tests.test_readme import SERVER
 from tests.tiny import engine_of, problem, tiny
 
 GREEDY = Decoding(greedy=True)
@@ -197,6 +200,25 @@ def test_another_tokenizer_is_noticed(llama: Server) -> None:
     stranger = PromptTemplate(build_char_tokenizer([], ["\x01"]))  # every id is one further
     with pytest.raises(EnvironmentFailure, match="its model has another tokenizer than the policy"):
         asyncio.run(engine(stranger, llama.url).probe())
+
+
+def test_readmes_benchmark_of_a_server_says_whether_it_is_right(
+    local: Any, llama: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """README's command, with this server and its model."""
+    save_directory(local[0], local[1].tokenizer, tmp_path)
+    python, module, name, endpoint, model = shlex.split(SERVER)
+    assert (python, module, name, endpoint[:7], model) == (
+        "python",
+        "-m",
+        benchmark.__name__,
+        "http://",
+        "path/to/model",
+    )
+    monkeypatch.setattr(sys, "argv", [name, llama.url, str(tmp_path)])
+    benchmark.main()
+    out = capsys.readouterr().out
+    assert "greedy completions equal to the torch engine's: 3 of 3" in out and "nats from a forward pass here" in out
 
 
 @pytest.mark.slow
