@@ -88,12 +88,14 @@ def _paths(sections: Any) -> dict[str, str]:
     """
     found = {}
     for path, mark in path_fields(sections):
-        owner, field, value = None, "", sections
+        shown, value = None, sections
         for part in path:
-            owner, field = (value, str(part)) if isinstance(value, Config) else (owner, field)
-            value = getattr(value, str(part)) if isinstance(value, Config) else value[part]
-        if owner is not None and isinstance(value, str) and not isinstance(mark, Found):
-            found[str(public(owner, include={field})[field])] = value
+            if isinstance(value, Config):
+                shown, value = public(value, include={str(part)})[part], getattr(value, str(part))
+            else:
+                shown, value = shown[part] if shown is not None else None, value[part]
+        if shown is not None and not isinstance(mark, Found):
+            found[str(shown)] = value
     return found
 
 

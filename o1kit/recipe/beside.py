@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, get_args
 
 from o1kit.config import Beside, Config, Found
 from o1kit.functional.secrets import remember
@@ -15,17 +16,42 @@ from o1kit.recipe.source import OPTION, Source
 
 
 def path_fields(value: Any, path: Path = ()) -> Iterator[tuple[Path, Beside]]:
-    """Where the fields of a recipe are that hold paths, with how they are marked."""
+    """Where the paths in a recipe are, also those in lists and those that may be null, with how they are marked."""
     if isinstance(value, Config):
-        for name, field in type(value).model_fields.items():
-            mark = next((m for m in field.metadata if isinstance(m, Beside)), None)
+        for name, mark in _marks(type(value)).items():
+            inner = getattr(value, name)
             if mark is not None:
-                yield (*path, name), mark
+                yield from (((*path, name, *more), mark) for more in _texts(inner))
             else:
-                yield from path_fields(getattr(value, name), (*path, name))
+                yield from path_fields(inner, (*path, name))
     elif isinstance(value, dict | list):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             yield from path_fields(item, (*path, key))
+
+
+@cache
+def _marks(section: type[Config]) -> dict[str, Beside | None]:
+    """The fields of a section, with the marks of those that hold paths."""
+    found = {}
+    for name, field in section.model_fields.items():
+        own = next((m for m in field.metadata if isinstance(m, Beside)), None)
+        found[name] = own or _mark(field.annotation)
+    return found
+
+
+def _mark(annotation: Any) -> Beside | None:
+    """The mark of a member of a union, or of the items of a list or a map."""
+    found = (m for m in getattr(annotation, "__metadata__", ()) if isinstance(m, Beside))
+    return next(found, None) or next(filter(None, map(_mark, get_args(annotation))), None)
+
+
+def _texts(value: Any) -> Iterator[Path]:
+    """Where texts are in a value: it may be one itself."""
+    if isinstance(value, str):
+        yield ()
+    elif isinstance(value, dict | list | tuple):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from ((key, *more) for more in _texts(item))
 
 
 def start_from_recipe(recipe: Config, source: Source, folders: Mapping[str, FilePath], main: FilePath) -> bool:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from o1kit.config import Found, public
+from o1kit.config import Beside, Found, public
 from o1kit.errors import DataError
 from o1kit.kinds import used
-from o1kit.models.config import HfModelConfig
 from o1kit.recipe.beside import path_fields
 from o1kit.recipe.schema import Recipe
 from o1kit.sharing.config import FileHash
@@ -32,23 +31,23 @@ SYSTEM = ("/proc", "/sys")
 
 def paths_of(recipe: Recipe) -> dict[str, str]:
     """Files and folders that the recipe names, without its model: as they may be shown, and as they are."""
+    return _paths(recipe, lambda mark: not isinstance(mark, Found))
+
+
+def models_of(recipe: Recipe) -> dict[str, str]:
+    """Folders or hub ids of its model, and of tokenizers of servers: as they may be shown, and as they are."""
+    return _paths(recipe, lambda mark: isinstance(mark, Found))
+
+
+def _paths(recipe: Recipe, wanted: Callable[[Beside], bool]) -> dict[str, str]:
     shown, actual = public(recipe), recipe.model_dump(mode="json")
-    places = [path for path, mark in path_fields(recipe) if not isinstance(mark, Found)]
-    found = {_at(shown, path): _at(actual, path) for path in places}
-    return {name: found[name] for name in sorted(name for name in found if name is not None)}
-
-
-def model_folder(recipe: Recipe) -> Path | None:
-    """The local folder that the model is read from, or None where it is made here or has a hub id."""
-    source = Path(recipe.model.source) if isinstance(recipe.model, HfModelConfig) else None
-    return source if source is not None and source.is_dir() else None
+    found = {_at(shown, path): _at(actual, path) for path, mark in path_fields(recipe) if wanted(mark)}
+    return dict(sorted(found.items()))
 
 
 def hub_models(recipe: Recipe) -> dict[str, str | None]:
     """Hub ids that the recipe names, each with the commit that is in the local cache."""
-    if not isinstance(recipe.model, HfModelConfig) or model_folder(recipe) is not None:
-        return {}
-    return {str(public(recipe)["model"]["source"]): cached_commit(recipe.model.source)}
+    return {name: cached_commit(model) for name, model in models_of(recipe).items() if not Path(model).is_dir()}
 
 
 def cached_commit(hub_id: str) -> str | None:
@@ -69,9 +68,7 @@ def files_read(recipe: Recipe, directory: Path) -> dict[str, Path]:
         directory: the folder that its paths start from.
     """
     named = {name: directory / path for name, path in paths_of(recipe).items()}
-    folder = model_folder(recipe)
-    if folder is not None:
-        named[str(public(recipe)["model"]["source"])] = folder
+    named |= {name: Path(model) for name, model in models_of(recipe).items() if Path(model).is_dir()}
     found: dict[str, Path] = {}
     for name, place in named.items():
         files = _inside(place) if place.is_dir() else [place]

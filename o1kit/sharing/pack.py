@@ -18,7 +18,7 @@ from o1kit.recipe.compose import text_of
 from o1kit.recipe.loader import load
 from o1kit.recipe.schema import Recipe
 from o1kit.sharing.archive import MAX_MEMBER, archive_bytes, manifest_of
-from o1kit.sharing.inputs import model_folder, paths_of
+from o1kit.sharing.inputs import paths_of
 from o1kit.sharing.lock import SUFFIX, lock_of, lock_text
 from o1kit.sharing.tree import README, SHIPPED
 
@@ -114,7 +114,7 @@ def _lock(folder: Path, recipe: Recipe, here: Path) -> str:
 
 def _find_model(folder: Path, recipe: Recipe) -> None:
     """Makes sure that a model which was a folder when the run read it is not taken for a hub id."""
-    if not isinstance(recipe.model, HfModelConfig) or model_folder(recipe) is not None:
+    if not isinstance(recipe.model, HfModelConfig) or Path(recipe.model.source).is_dir():
         return
     source = recipe.model.source
     read = {name for done in folder.glob("*/done.json") for name in _json(done).get("data", {})}

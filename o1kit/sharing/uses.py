@@ -83,11 +83,12 @@ def _note_kind(kind: str, known: Mapping[str, str], found: Uses) -> None:
 
 
 def _note_section(section: Mapping[str, Any], found: Uses) -> None:
-    source = section.get("source")
-    if section.get("kind") == "hf" and isinstance(source, str):
-        if Path(source).is_dir():
+    named = [section.get("source")] if section.get("kind") == "hf" else []
+    named += [section.get("tokenizer")] if section.get("kind") == "http" else []
+    for source in named:
+        if isinstance(source, str) and Path(source).is_dir():
             found.models[source] = "a folder on this machine"
-        else:
+        elif isinstance(source, str):
             commit = cached_commit(source)
             found.models[source] = (
                 f"in the cache, commit {commit}" if commit else "not here: would have to be downloaded"

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+from pydantic import Field
 
 from o1kit.cli import main
-from o1kit.config import public
+from o1kit.config import Config, FilePath, FolderOrId, Found, public
 from o1kit.functional import secrets
 from o1kit.identity import Identities
 from o1kit.plan import compile_recipe
+from o1kit.recipe.beside import path_fields
 from o1kit.recipe.loader import load, load_recipe
 from o1kit.sharing.lock import lock_of, lock_text
 
@@ -139,3 +142,23 @@ def test_a_run_is_packed_from_anywhere_with_the_hashes_of_its_model(
     again = resumed(run)
     assert (again.from_file, again.plan.stages[0].fingerprint) == (False, before)
     assert os.path.samefile(again.plan.recipe.model.source, tmp_path / "C/m")  # type: ignore[union-attr]
+
+
+class Paths(Config):
+    """Fields that hold paths in every way a plugin's section may write them."""
+
+    one: FilePath
+    maybe: FilePath | None = None
+    found: FolderOrId | int = 3
+    several: list[FilePath] = []
+    by_name: dict[str, Annotated[FilePath, Field(min_length=1)]] = {}
+    word: str = "x"
+
+
+def test_paths_in_lists_and_those_that_may_be_null_are_found() -> None:
+    section = Paths(one="a", maybe="b", several=["c", "d"], by_name={"e": "f"}, word="g")
+    assert [path for path, _ in path_fields(section)] == [
+        ("one",), ("maybe",), ("several", 0), ("several", 1), ("by_name", "e")
+    ]  # fmt: skip
+    found = dict(path_fields(Paths(one="a", found="b")))
+    assert isinstance(found["found",], Found) and not isinstance(found["one",], Found)

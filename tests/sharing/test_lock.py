@@ -182,6 +182,24 @@ def test_the_files_of_a_model_folder_are_locked(tmp_path: Path) -> None:
         require(lock, tmp_path)
 
 
+def test_the_tokenizer_of_a_judges_servers_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = tmp_path / "words"
+    tokenizer.mkdir()
+    (tokenizer / "tokenizer.json").write_text("{}")
+    servers = "{kind: http, endpoints: ['http://127.0.0.1:1/v1'], tokenizer: words}"
+    stage = f"  - {{kind: evaluate, name: e, policies: [model], judge: {{kind: judge, engine: {servers}}}, "
+    stage += "splits: [train], searches: [{kind: best_of_n, num_samples: 2, select: best}]}\n"
+    before, after = PLAIN.split("stages:\n", 1)
+    text = f"{before}stages:\n{stage}{after}"
+    lock = load_recipe(locked(folder(tmp_path, text)))
+    assert lock.lock is not None and "words/tokenizer.json" in lock.lock.files
+    monkeypatch.chdir("/")  # the folder is found beside the recipe, wherever o1kit runs
+    require(load_recipe(tmp_path / "plain.lock"), tmp_path)
+    (tokenizer / "tokenizer.json").write_text("{ }")
+    with pytest.raises(DataError, match=r"words/tokenizer.json: locked"):
+        require(load_recipe(tmp_path / "plain.lock"), tmp_path)
+
+
 def test_a_run_from_a_lock_refuses_before_anything_heavy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = folder(tmp_path)
     assert main(["recipe", "lock", str(recipe), "--set", "stages.sft.steps=2"]) == 0
