@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from o1kit import registry
@@ -52,7 +53,7 @@ def template_for(tokenizer: Any, suite: Suite) -> PromptTemplate:
 
 def scratch_model(config: ScratchModelConfig, inputs: StageInputs, suite: Suite) -> tuple[LanguageModel, Any]:
     """A model with random weights, and a tokenizer built from the training problems."""
-    tokenizer = _scratch_tokenizer(inputs, suite)
+    tokenizer = character_tokenizer(inputs, suite, config.tokenizer.phrases)
     return build_scratch(config, tokenizer, inputs.seed), tokenizer
 
 
@@ -74,13 +75,19 @@ def served_template(inputs: StageInputs, policy: str | None, suite: Suite) -> tu
 
 
 def recipe_template(inputs: StageInputs, suite: Suite) -> tuple[PromptTemplate, int]:
-    """Tokenizer and context of the recipe's model, which all its stages share; no weights are made or read."""
-    if not isinstance(inputs.recipe.model, ScratchModelConfig):
-        return served_template(inputs, None, suite)
-    template = template_for(_scratch_tokenizer(inputs, suite), suite)
-    context: int = inputs.recipe.model.context_length
-    check_prompts(suite, template, context)
-    return template, context
+    """Tokenizer and context of the recipe's model, which all its stages share.
+
+    No weights are made or read, but by a plugin's model that has no `source` to read a tokenizer from.
+    """
+    section = inputs.recipe.model
+    if isinstance(section, ScratchModelConfig):
+        template = template_for(character_tokenizer(inputs, suite, section.tokenizer.phrases), suite)
+        check_prompts(suite, template, section.context_length)
+        return template, section.context_length
+    if getattr(section, "source", None) is None:
+        model, template = starting_model(inputs, None, suite)
+        return template, model.context_length
+    return served_template(inputs, None, suite)
 
 
 def check_prompts(suite: Suite, template: PromptTemplate, context: int) -> None:
@@ -108,12 +115,12 @@ def trainable(model: LanguageModel, inputs: StageInputs) -> LanguageModel:
     return model
 
 
-def _scratch_tokenizer(inputs: StageInputs, suite: Suite) -> Any:
-    phrases = list(inputs.recipe.model.tokenizer.phrases)
+def character_tokenizer(inputs: StageInputs, suite: Suite, phrases: Iterable[str] = ()) -> Any:
+    """A token for each character of the training problems, each phrase, and each phrase of the teachers in use."""
+    found = list(phrases)
     for split in inputs.recipe.tasks.values():
         for source in split.sources:
             name = getattr(source, "teacher", None) or getattr(source, "generator", None)
             if name in registry.names("teachers"):
-                phrases.extend(teacher_of(name).phrases)
-    texts = (problem.prompt for problem in suite.problems("train"))
-    return build_char_tokenizer(phrases, texts)
+                found.extend(teacher_of(name).phrases)
+    return build_char_tokenizer(found, (problem.prompt for problem in suite.problems("train")))
