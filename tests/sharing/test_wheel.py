@@ -25,7 +25,7 @@ def test_recipes_are_found_in_an_installed_package(tmp_path: Path) -> None:
     installed = tmp_path / "site/o1kit"
     for file in ("quickstart.yaml", "rewards.yaml", "data/doubled_letters.jsonl"):
         assert (installed / "_recipes" / file).read_bytes() == (ROOT / "recipes" / file).read_bytes()
-    assert (installed / "sharing/start.yaml").is_file()
+    assert (installed / "sharing/start.yaml").is_file() and (installed / "py.typed").is_file()
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
     words = [sys.executable, "-m", "o1kit", "recipe", "cp", "quickstart"]
     done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
