@@ -2,9 +2,10 @@
 
 The quickstart's policy labels problems by plain Monte Carlo and by OmegaPRM at growing sizes; a process reward model is
 trained on each, all as long, and all are measured on the same labels of problems that nothing was trained on. Prints
-the tokens generated for the labels, AUC and calibration error, each the mean over the seeds (least to most), and the
-tokens that OmegaPRM needs for each AUC of Monte Carlo, read off its own points by interpolation in the logarithm of
-tokens.
+the tokens generated for the labels, AUC and calibration error of steps before the end of a chain, each the mean over
+the seeds (least to most), and the tokens that OmegaPRM needs for each AUC of Monte Carlo, read off its own points by
+interpolation in the logarithm of tokens. Exit code 1 if no way of OmegaPRM's takes at most half of the tokens for the
+best AUC of Monte Carlo.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from benchmarks.quickstart_seeds import RECIPE, show, shown
 from o1kit.recipe.compose import text_of
 from o1kit.recipe.source import parse
 
+FIGURES = ("auc_inner", "auc_within_problem", "calibration_error_inner")
+TARGET = 0.5
+"""Share of Monte Carlo's tokens."""
 TEST = {"kind": "monte_carlo", "num_problems": 300, "chains": 4, "completions": 8}
 SOURCES: dict[str, dict[str, Any]] = {
     "monte_carlo": {"kind": "monte_carlo", "chains": 2, "completions": 4},
@@ -105,7 +109,9 @@ def points(folders: Sequence[Path], sizes: Sequence[int]) -> list[Point]:
             name = f"{source}_{size}"
             spent = [json.loads((f / f"l_{name}" / "done.json").read_text())["summary"] for f in folders]
             judged = [json.loads((f / f"e_{name}" / "results.json").read_text())["reward"] for f in folders]
-            figures = [[row[key] for row in judged] for key in ("auc", "auc_within_problem", "calibration_error")]
+            figures = [
+                [row[key] for row in judged] for key in ("auc_inner", "auc_within_problem", "calibration_error_inner")
+            ]
             found.append(Point(source, size, [row["tokens_generated"] for row in spent], *figures))
     return found
 
@@ -145,12 +151,18 @@ def main() -> None:
         figures = [shown(values, 1.0, 3) for values in (p.aucs, p.within, p.errors)]
         lines.append([p.source, f"{p.problems}", f"{p.tokens:,.0f}", *figures])
     show(lines, options.markdown)
+    plain = [point for point in found if point.source == "monte_carlo"]
+    best = max(plain, key=lambda point: point.auc)
+    shares = []
     for source in [name for name in SOURCES if name != "monte_carlo"]:
-        for point in found:
-            if point.source == "monte_carlo":
-                needed = tokens_for(point.auc, [p for p in found if p.source == source])
-                share = f"{100 * needed / point.tokens:.0f} % of" if needed else "more than was measured, against"
-                print(f"{source}: AUC {point.auc:.3f} takes {share} Monte Carlo's {point.tokens:,.0f} tokens")
+        for point in plain:
+            needed = tokens_for(point.auc, [p for p in found if p.source == source])
+            share = f"{100 * needed / point.tokens:.0f} % of" if needed else "more than was measured, against"
+            print(f"{source}: AUC {point.auc:.3f} takes {share} Monte Carlo's {point.tokens:,.0f} tokens")
+            shares += [needed / point.tokens] if needed and point is best else []
+    met = any(share <= TARGET for share in shares)
+    print(f"target: {100 * TARGET:.0f} % at Monte Carlo's best AUC, {best.auc:.3f}: {'met' if met else 'missed'}")
+    raise SystemExit(not met)
 
 
 if __name__ == "__main__":

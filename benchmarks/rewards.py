@@ -30,6 +30,9 @@ FIGURES = {
     "prm/auc": "AUC",
     "prm/within_auc": "AUC within a problem",
     "prm/ece": "calibration error",
+    "prm/inner_auc": "AUC, steps before the end",
+    "prm/inner_ece": "calibration error, those",
+    "prm/ends_auc": "AUC, ends",
     "prm/processbench_f1": "ProcessBench F1",
 }
 Marks = dict[tuple[str, str, str], list[float]]

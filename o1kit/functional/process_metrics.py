@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from o1kit.functional.statistics import roc_auc
+from o1kit.functional.statistics import expected_calibration_error, roc_auc
 
 NO_ERROR = -1
 """Place of the first error in a chain without any, as ProcessBench writes it."""
@@ -111,3 +111,21 @@ def reliability(probabilities: Sequence[float], labels: Sequence[float], bins: i
     index = np.minimum((p * bins).astype(int), bins - 1)
     found = [(int(b), index == b) for b in np.unique(index)]
     return [Bin(b / bins, (b + 1) / bins, int(m.sum()), float(p[m].mean()), float(y[m].mean())) for b, m in found]
+
+
+def inner_and_ends(
+    scores: Sequence[float], labels: Sequence[float], ends: Sequence[bool]
+) -> dict[str, tuple[float, float | None]]:
+    """Calibration error and AUC of the steps within chains (`inner`) and of their ends (`ends`), where there are any.
+
+    Completions that were sampled for the labels of a step are chains with a label at their end alone: there may be many
+    of them, and how well ends are told hides how well steps are. The AUC is None where all labels are alike.
+    """
+    found: dict[str, tuple[float, float | None]] = {}
+    for name, wanted in (("inner", False), ("ends", True)):
+        part = [(p, y) for p, y, end in zip(scores, labels, ends, strict=True) if end is wanted]
+        if part:
+            p, y = [list(column) for column in zip(*part, strict=True)]
+            good = [value >= 0.5 for value in y]
+            found[name] = (expected_calibration_error(p, y), roc_auc(p, good) if len(set(good)) == 2 else None)
+    return found

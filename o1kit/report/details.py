@@ -84,6 +84,11 @@ def reward_lines(reward: Mapping[str, Any]) -> list[str]:
         figures += [f"AUC {reward['auc']:.3f}"] if "auc" in reward else []
         figures += [f"{reward['auc_within_problem']:.3f} within problems"] if "auc_within_problem" in reward else []
         figures.append(f"calibration error {reward['calibration_error']:.3f}")
+        if "auc_inner" in reward:
+            figures.append(
+                f"steps before a chain's end AUC {reward['auc_inner']:.3f}, "
+                f"calibration error {reward['calibration_error_inner']:.3f}"
+            )
         lines.append(
             f"judge {reward['judge']} on {reward['steps']:,} labelled steps: {', '.join(figures)}{_left_out(reward)}"
         )

@@ -11,6 +11,7 @@ from o1kit.functional.process_metrics import (
     NO_ERROR,
     best_threshold,
     first_error,
+    inner_and_ends,
     process_bench_f1,
     reliability,
     step_accuracy,
@@ -85,3 +86,15 @@ def test_the_reliability_table_is_scikit_learns_and_sums_to_the_calibration_erro
     assert error == pytest.approx(expected_calibration_error(list(P), list(Y.astype(float))))
     assert reliability([1.0], [1.0])[0][:3] == (0.9, 1.0, 1), "certainty is in the last bin"
     assert reliability([], []) == []
+
+
+def test_steps_and_ends_of_chains_are_told_apart() -> None:
+    """Ends that are told well do not hide steps that are not."""
+    ends = [True] * 90 + [False] * 10
+    scores = [0.9, 0.1] * 45 + [0.9] * 10
+    labels = [1.0, 0.0] * 45 + [1.0, 0.0] * 5
+    found = inner_and_ends(scores, labels, ends)
+    assert found["ends"] == (pytest.approx(0.1), 1.0)
+    assert found["inner"] == (pytest.approx(0.4), 0.5)
+    assert expected_calibration_error(scores, labels) < 0.14
+    assert inner_and_ends([0.5], [1.0], [False]) == {"inner": (0.5, None)}

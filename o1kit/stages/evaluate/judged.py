@@ -17,6 +17,7 @@ from o1kit.functional.process_metrics import (
     NO_ERROR,
     best_threshold,
     first_error,
+    inner_and_ends,
     process_bench_f1,
     reliability,
     step_accuracy,
@@ -145,8 +146,13 @@ def label_metrics(chains: Sequence[JudgedChain], level: str = "step") -> dict[st
     A label of at least one half is good. `f1_tuned` uses the threshold that is best on one half of the problems, and is
     measured on the other half.
     """
-    steps = [(c.problem, s, y) for c in chains for s, y in zip(c.scores, c.labels, strict=True) if y is not None]
-    problems, scores, labels = (list(column) for column in zip(*steps, strict=True))
+    steps = [
+        (c.problem, s, y, i == len(c.labels) - 1)
+        for c in chains
+        for i, (s, y) in enumerate(zip(c.scores, c.labels, strict=True))
+        if y is not None
+    ]
+    problems, scores, labels, ends = (list(column) for column in zip(*steps, strict=True))
     good = [y >= 0.5 for y in labels]
     found: dict[str, Any] = {
         "chains": len(chains),
@@ -156,6 +162,8 @@ def label_metrics(chains: Sequence[JudgedChain], level: str = "step") -> dict[st
         "calibration_error": expected_calibration_error(scores, labels),
         "reliability": [row._asdict() for row in reliability(scores, labels)],
     }
+    for part, (error, auc) in inner_and_ends(scores, labels, ends).items():
+        found |= {f"calibration_error_{part}": error} | ({f"auc_{part}": auc} if auc is not None else {})
     if len(set(good)) == 2:
         found["auc"] = roc_auc(scores, good)
     within = within_auc(scores, good, problems)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 
 from o1kit.functional.calibration import Platt, fit_platt
-from o1kit.functional.process_metrics import process_bench, reliability, step_accuracy, within_auc
+from o1kit.functional.process_metrics import inner_and_ends, process_bench, reliability, step_accuracy, within_auc
 from o1kit.functional.statistics import expected_calibration_error, f1, roc_auc
 from o1kit.models.language_model import LanguageModel
 from o1kit.stages.prm.config import PairwiseObjectiveConfig, PrmConfig
@@ -91,6 +91,9 @@ def measure(reads: Sequence[Read], config: PrmConfig) -> dict[str, Any]:
         "prm/f1_err": f1([not c for c in called], [not h for h in hard]),
         "prm/step_accuracy": step_accuracy(scores, labels),
     }
+    ends = [r.example.ended and i == len(r.logits) - 1 for r in reads for i in range(len(r.logits))]
+    for part, (error, auc) in inner_and_ends(scores, labels, ends).items():
+        summary |= {f"prm/{part}_ece": error} | ({f"prm/{part}_auc": auc} if auc is not None else {})
     if any(hard) and not all(hard):
         summary["prm/auc"] = roc_auc(scores, hard)
     whole = [r for r in reads if r.example.complete]
