@@ -3,7 +3,8 @@
 Runs `o1kit run recipes/rewards.yaml` once a seed (finished runs are re-used), each with problems, chains and weights of
 its own, and prints two tables. The first has what each reward model is worth on labelled chains kept out of training:
 mean (least to most) over the seeds. The second has Best-of-16 with each of them, against a majority vote over the same
-samples: all problems of all seeds together, with 95 % bootstrap intervals, and the paired difference.
+samples: all problems of all seeds together, with 95 % bootstrap intervals, and the paired differences to it and to the
+vote weighted by the PRM. Then whether the targets are met; exit code 1 if one is missed.
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ FIGURES = {
     "prm/ends_auc": "AUC, ends",
     "prm/processbench_f1": "ProcessBench F1",
 }
+AUCS, LEAST_AUC = ("prm/auc", "prm/inner_auc"), 0.85
+ECES, MOST_ECE = ("prm/ece", "prm/inner_ece"), 0.05
+"""Targets, of all labels and of steps before a chain's end."""
+MAJORITY, VOTE = "majority@", "prm_vote@"
+"""How the names of two searches begin."""
 Marks = dict[tuple[str, str, str], list[float]]
 """By reward model, search and split: each problem's mark."""
 
@@ -59,18 +65,37 @@ def marks_of(folders: Sequence[Path]) -> Marks:
     return found
 
 
+def of_search(marks: Marks, model: str, search: str, split: str) -> list[float]:
+    """The marks of one search with one judge; searches are known by how their names begin."""
+    return next(
+        values for (m, name, of), values in marks.items() if (m, of) == (model, split) and name.startswith(search)
+    )
+
+
 def search_rows(marks: Marks, split: str) -> list[list[str]]:
-    """Heading and one row for each use of 16 samples."""
-    ours = {search: values for (model, search, of), values in marks.items() if (model, of) == ("prm", split)}
-    majority = next(values for search, values in ours.items() if search.startswith("majority"))
-    lines = [["judge", "search", "accuracy, %", "against the majority"]]
-    lines.append(["none", "majority", _interval(majority), ""])
+    """Heading and one row for each use of 16 samples, paired with the majority and with the PRM's weighted vote."""
+    rivals = [of_search(marks, "prm", name, split) for name in (MAJORITY, VOTE)]
+    lines = [["judge", "search", "accuracy, %", "against the majority", "against the PRM's vote"]]
+    lines.append(["none", "majority", _interval(rivals[0]), "", _paired(rivals[0], rivals[1])])
     for (model, search, of), values in marks.items():
-        if of == split and not search.startswith(("majority", "pass")):
-            difference = paired(values, majority).difference
-            told = f"{100 * difference.mean:+.1f} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
-            lines.append([MODELS[model], search, _interval(values), told])
+        if of == split and not search.startswith((MAJORITY, "pass")):
+            told = [_paired(values, rival) if rival is not values else "" for rival in rivals]
+            lines.append([MODELS[model], search, _interval(values), *told])
     return lines
+
+
+def _paired(values: Sequence[float], rival: Sequence[float]) -> str:
+    found = paired(values, rival).difference
+    return f"{100 * found.mean:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+
+
+def claims(folders: Sequence[Path], marks: Marks) -> dict[str, bool]:
+    """What must hold: every seed's AUC and calibration error, and the vote against the majority on harder problems."""
+    done = [json.loads((folder / "prm" / "done.json").read_text())["summary"] for folder in folders]
+    vote, majority = (bootstrap_interval(of_search(marks, "prm", name, "harder")) for name in (VOTE, MAJORITY))
+    found = {f"{name} >= {LEAST_AUC}": all(row[name] >= LEAST_AUC for row in done) for name in AUCS if name in done[0]}
+    found |= {f"{name} <= {MOST_ECE}": all(row[name] <= MOST_ECE for row in done) for name in ECES if name in done[0]}
+    return found | {"weighted vote above the majority, intervals apart": vote[1] > majority[2]}
 
 
 def _interval(values: Sequence[float]) -> str:
@@ -93,6 +118,11 @@ def main() -> None:
         number = len(next(values for (_, _, of), values in marks.items() if of == split))
         print(f"\n16 samples, {split}, {number} problems")
         show(search_rows(marks, split), options.markdown)
+    held = claims(folders, marks)
+    print()
+    for claim, holds in held.items():
+        print(f"{claim}: {'met' if holds else 'missed'}")
+    raise SystemExit(not all(held.values()))
 
 
 if __name__ == "__main__":
