@@ -48,6 +48,7 @@ NOT_RUN = {
     "pytest --o1kit-plugin searches:my_kind --o1kit-section 'num_samples: 4'": (
         "needs an installed plugin of that name; tests/testing runs the kit"
     ),
+    "o1kit --install-completion": "changes the settings of your shell; tests/test_completion.py completes",
     "pip install ./plugins/<name>": "tests/test_shipped_plugins.py installs each of them",
     EVALUATED: "needs a run of the quickstart, see there",
     EQUAL_TOKENS: "needs a run of the quickstart, see there",
@@ -66,6 +67,9 @@ TRAINS = re.compile(r"^o1kit run ")
 STAGE = re.compile(r" --stage \S+")
 BENCHMARK = re.compile(r"`(python -m benchmarks\.[^`]+)`")
 """Within a text, not in a block."""
+NAMED = re.compile(r"`(o1kit [^`]+)`")
+"""Within a text of README, where it is more than the name of a command."""
+NAMES = {"o1kit labels convert", "o1kit recipe lock", "o1kit recipe new", "o1kit trees FILE"}
 COMMAND = re.compile(r"^(?:\$ )?((?:o1kit|make|pytest|python -m|pip) .+)$")
 
 
@@ -82,7 +86,8 @@ def commands(page: Path) -> list[str]:
     lines = [line for block in fences(rest, "(?:sh|console)") for line in block.splitlines()]
     lines += [line.strip() for line in rest.splitlines() if line.startswith("    ")]
     found = (COMMAND.match(line) for line in lines)
-    return [match[1].partition("  #")[0].strip() for match in found if match] + BENCHMARK.findall(rest)
+    inline = [c for c in NAMED.findall(page.read_text()) if c not in NAMES] if page == PAGES[0] else []
+    return [match[1].partition("  #")[0].strip() for match in found if match] + BENCHMARK.findall(rest) + inline
 
 
 def all_commands() -> list[str]:

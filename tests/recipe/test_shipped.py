@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.smollm2 import write
 from o1kit.cli import main
 from o1kit.models.config import HfModelConfig
 from o1kit.plan import compile_recipe
 from o1kit.recipe.loader import load_recipe
 from o1kit.recipe.schema import Recipe
+from tests.smollm2 import smollm2
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 
@@ -47,3 +49,16 @@ def test_a_shipped_recipe_validates_plans_and_dry_runs(
             assert code == 0, error
         assert all(f"  {name} " in out for name in stages), words
     assert list(tmp_path.iterdir()) == [], "nothing is written"
+
+
+@pytest.mark.slow
+def test_the_recipe_for_smollm2_plans_and_dry_runs_where_the_model_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    smollm2()  # or else it is skipped
+    write(tmp_path / "model")
+    recipe = str(next(path for path in RECIPES if path.stem == "smollm2-lora"))
+    for words in (["plan", recipe], ["run", recipe, "--dry-run"]):
+        assert main([*words, "--set", f"model.source={tmp_path}/model", "--runs-dir", str(tmp_path / "runs")]) == 0
+    out = capsys.readouterr().out
+    assert "134.5M" in out and "in all: peak memory " in out and out.endswith("ready to run\n")
