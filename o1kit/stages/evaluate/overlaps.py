@@ -30,7 +30,7 @@ def overlaps(
 
     Args:
         suite: the problems.
-        splits: those that are evaluated; one that was learned from is held against what else was.
+        splits: those that are evaluated; of one that was learned from all problems are known.
         config: the recipe's section.
         seen: texts that were learned from, by where they come from.
     """
@@ -39,12 +39,12 @@ def overlaps(
     known: dict[str, _Known] = {}
     found = []
     for split in splits:
-        others = {name: texts for name, texts in seen.items() if name != split and texts}
-        if not others:
+        learned = {name: texts for name, texts in seen.items() if texts}
+        if not learned:
             continue
-        against = ", ".join(others)
+        against = ", ".join(learned)
         if against not in known:
-            texts = list(dict.fromkeys(text for one in others.values() for text in one))
+            texts = list(dict.fromkeys(text for one in learned.values() for text in one))
             known[against] = _Known(against, texts, KnownTexts(texts, config.ngram))
         found.append(_overlap(suite, split, known[against], config.threshold))
     return found
