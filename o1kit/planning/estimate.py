@@ -16,9 +16,10 @@ from o1kit.planning.lengths import Lengths, guessed
 from o1kit.planning.machine import Machine
 from o1kit.planning.memory import BASE, MIB, PROBLEM, Memory, head_parameters, memory_of, trainable
 from o1kit.planning.prices import Prices
-from o1kit.planning.rates import Rates, formula, seconds_of
+from o1kit.planning.rates import Rates, for_model, formula, seconds_of
 from o1kit.planning.weights import Unknown, Weights, weights_of
 from o1kit.planning.work import TRAIN, Work, work_of
+from o1kit.recipe.schema import Recipe
 from o1kit.stages.evaluate.config import EvaluateConfig
 
 CHECKPOINTS = 3
@@ -121,6 +122,17 @@ class Ground:
 def ground(plan: Plan, machine: Machine, prices: Prices | None = None) -> Ground:
     """What is known here: a probe of this shape, and runs of before."""
     return Ground(machine, read_facts(plan.recipe, machine), read_history(), prices)
+
+
+def for_recipe(known: Ground, measured: Recipe, other: Recipe) -> Ground:
+    """The same knowledge for a recipe with changes: of another model, a probe's speeds are worked out anew."""
+    if known.facts is None or measured.model == other.model:
+        return known
+    before, after = weights_of(measured), weights_of(other)
+    if isinstance(before, Unknown) or isinstance(after, Unknown):
+        return known
+    rates = for_model(known.facts.rates, before, after, known.machine)
+    return replace(known, facts=replace(known.facts, rates=rates))
 
 
 def estimate(plan: Plan, directory: Path, known: Ground, running: Sequence[str] | None = None) -> Estimate:

@@ -7,7 +7,8 @@ What is written counts in this order, the last most: what the recipe extends, th
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +68,20 @@ def load_recipe(
 ) -> Recipe:
     """The recipe alone; see `load`."""
     return load(path, overrides, overlays, directory).recipe
+
+
+def variants(path: Path, overlays: Sequence[Path] = ()) -> Callable[[Sequence[str]], Recipe]:
+    """A function that makes the recipe with other `--set` texts each time, while its files are read once; see `load`.
+
+    Raises:
+        RecipeError: the files cannot be read at all; the function raises it for all else that is wrong.
+    """
+    layers = read_layers(path, overlays)
+
+    def made(overrides: Sequence[str]) -> Recipe:
+        return _recipe(deepcopy(layers.source), overrides, layers.folders, path.parent)
+
+    return made
 
 
 def recipe_from(source: Source, overrides: Sequence[str] = ()) -> Recipe:
