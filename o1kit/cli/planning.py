@@ -69,7 +69,7 @@ def plan(
         found = rows(made, folder)
         left = [row["stage"] for row in found if row["state"] != "done"]
         estimated = _estimate(made, recipe.parent, known, left)
-        remedy = remedy_for(made.recipe, estimated, _replan(made, recipe, (sets, overlays), known, left))
+        remedy = remedy_for(made.recipe, estimated, replanned(made, recipe, (sets, overlays), known, left))
     if json:
         stages = [row | {"takes": asdict(stage)} for row, stage in zip(found, estimated.stages, strict=True)]
         print_json(as_data(estimated) | {"stages": stages, "fits": not estimated.short} | asdict(remedy))
@@ -80,14 +80,14 @@ def plan(
         raise typer.Exit(DOES_NOT_FIT)
 
 
-def _estimate(made: Plan, directory: Path, known: Ground, left: Sequence[str]) -> Estimate:
+def _estimate(made: Plan, directory: Path, known: Ground, left: Sequence[str] | None) -> Estimate:
     from o1kit.planning.estimate import estimate
 
     return estimate(made, directory, known, left)
 
 
-def _replan(
-    made: Plan, file: Path, given: tuple[Sequence[str], Sequence[Path]], known: Ground, left: Sequence[str]
+def replanned(
+    made: Plan, file: Path, given: tuple[Sequence[str], Sequence[Path]], known: Ground, left: Sequence[str] | None
 ) -> Callable[[Sequence[str]], Estimate | None]:
     """The estimate with further changes; None where the recipe does not allow them. Its files are read once."""
     from o1kit.errors import O1kitError

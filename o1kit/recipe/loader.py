@@ -95,7 +95,9 @@ def _recipe(source: Source, overrides: Sequence[str], folders: Mapping[str, Path
             source.fault((), "a recipe is a mapping of keys to values. Start from recipes/quickstart.yaml.")
         raise failure(source)
     for text in overrides:
-        apply(source, text)
+        apply(source, text, settle=False)
+    if overrides and source.root is not None:
+        source.settle(source.root)
     check_names(source)
     for value, name in interpolate(source, os.environ).items():
         remember(value, name)
