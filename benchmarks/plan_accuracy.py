@@ -2,8 +2,8 @@
 
 Each recipe is probed and planned (`o1kit plan --probe`) in a process of its own, then run in another, unless its run in
 D is finished already; printed are planned, measured and their ratio for each stage and in all. Each has a new folder
-as `XDG_CACHE_HOME`: no plan knows what earlier runs took, or what was probed before. Targets, with a probe, for a recipe
-as a whole: 15 % for memory, 30 % for time; exit code 1 if one is missed. Leave the machine alone meanwhile: both
+as `XDG_CACHE_HOME`: no plan knows what earlier runs took, or what was probed before. Targets, with a probe, for a
+recipe as a whole: 15 % for memory, 30 % for time; exit code 1 if one is missed. Leave the machine alone meanwhile: both
 sides measure time. `--plan-only` prints the plans, `--no-probe` compares what a plain plan says; neither has targets.
 """
 

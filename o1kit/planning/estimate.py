@@ -148,6 +148,8 @@ def estimate(plan: Plan, directory: Path, known: Ground, running: Sequence[str] 
     prices, machine = known.prices, known.machine
     an_hour = prices.an_hour(machine.gpu or ("gpu" if machine.gpu_memory else "")) if prices is not None else None
     made = Estimate((), machine, currency=prices.currency if prices else "", an_hour=an_hour)
+    lacking = prices.lacking() if prices is not None else ""
+    made = replace(made, notes=(lacking,) if lacking else ())
     if isinstance(weights, Unknown):
         unknown = tuple(StageEstimate(s.name, s.kind) for s in plan.stages)
         return replace(made, stages=unknown, missing=weights.reason)
@@ -244,6 +246,6 @@ def _with_vocabulary(weights: Weights, vocabulary: int) -> Weights:
 
 def as_data(found: Estimate) -> dict[str, Any]:
     """An estimate as plain data, for `--json` and `plan.json`."""
-    data = {k: v for k, v in asdict(found).items() if k not in ("stages", "notes")}
+    data = {k: v for k, v in asdict(found).items() if k != "stages"}
     totals = {name: getattr(found, name) for name in ("peak", "device_peak", "disk", "seconds", "cost", "short")}
     return {**data, **totals, "stages": [asdict(stage) for stage in found.stages]}
