@@ -22,8 +22,14 @@ from hypothesis import seed as seeded
 from benchmarks.recipe_fuzz import MEMORY
 from benchmarks.recipe_texts import SMALL, recipes
 from o1kit.cli import main as command_line
+from o1kit.cli.planning import replanned
 from o1kit.errors import O1kitError
-from o1kit.plan import compile_recipe
+from o1kit.plan import Plan, compile_recipe
+from o1kit.planning.estimate import Ground, estimate
+from o1kit.planning.estimate import as_data as as_plain
+from o1kit.planning.levers import remedy_for
+from o1kit.planning.machine import Machine
+from o1kit.planning.show import estimate_lines, remedy_lines
 from o1kit.recipe.faults import as_data
 from o1kit.recipe.loader import load
 
@@ -55,6 +61,9 @@ RUNNING = ("pickle.", "code.__new__", "cpython.run")
 TRUSTED = tuple({str(Path(__file__).parents[1]), sys.prefix, sys.base_prefix})
 READING = (typing.__file__, inspect.__file__)
 """Modules that evaluate the annotations of our own commands."""
+TINY = Machine(cores=2, threads=2, cpu="", memory=2**20, disk=2**20)
+EMPTY = Path("/proc/self/fdinfo")
+"""A folder in which no file of a recipe is found."""
 CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -128,11 +137,19 @@ class Checker:
 
     def _load(self) -> str:
         try:
-            compile_recipe(load(self.path).recipe)
+            self._plan(compile_recipe(load(self.path).recipe))
         except O1kitError as error:
             self._told(error)
             return "refused"
         return "valid"
+
+    def _plan(self, made: Plan) -> None:
+        """What `o1kit plan` does with it, on a machine that is too small: so the changes that would help are sought."""
+        known = Ground(TINY)
+        found = estimate(made, EMPTY, known)
+        remedy = remedy_for(made.recipe, found, replanned(made, self.path, ([], []), known, None))
+        json.dumps(as_plain(found), allow_nan=False)
+        "\n".join([*estimate_lines(found), *remedy_lines(found, remedy)]).encode()
 
     def _told(self, error: O1kitError) -> None:
         """A refusal must be one that can be printed, and read by programs."""

@@ -3,6 +3,7 @@
 Walks the whole schema of recipes. Each section stands in a small valid recipe, with one entry a line, so that the line
 and column of everything put there are known. Prints how many are rejected, at the right place, with the right remedy.
 Targets: 100 % rejected with line and column; the right key suggested first for at least 99 % of the slips.
+Exit code 1 if one is missed.
 `--sample N` takes N slips of each sort for each key instead of all.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 import random
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,6 +20,7 @@ from string import ascii_lowercase
 from typing import Any
 
 from benchmarks.schema_walk import COLUMN, Section, declared, kinds_of_values, minimal, numbers, walk
+from benchmarks.targets import Target, told
 from o1kit.errors import RecipeError
 from o1kit.recipe.loader import recipe_from
 from o1kit.recipe.source import Fault, parse
@@ -28,6 +31,8 @@ BATCH = 150
 SCALARS: dict[str, Any] = {"text": "some words", "whole": 3, "number": 1.5, "truth": True, "none": None}
 QUOTED = ("1", "0.5", "true")
 FEW = 10
+PLACED, SUGGESTED = 100.0, 99.0
+"""Targets, in %."""
 
 
 @dataclass
@@ -190,6 +195,22 @@ def measure(sections: Iterable[Section], sample: int | None) -> dict[str, Tally]
     return found
 
 
+def targets(found: dict[str, Tally]) -> list[Target]:
+    """Of each tally the share that is refused where it is wrong; of keys with a slip the right suggestions too."""
+    made = []
+    for name, tally in found.items():
+        right = tally.tried - len(tally.accepted) - len(tally.misplaced)
+        made.append(Target(f"{name}, right:", _percent(right, tally.tried), PLACED, "%", at_least=True))
+        if name.startswith("keys"):
+            suggested = _percent(tally.tried - len(tally.misled), tally.tried)
+            made.append(Target(f"{name}, suggested:", suggested, SUGGESTED, "%", at_least=True))
+    return made
+
+
+def _percent(part: int, whole: int) -> float:
+    return 100 * part / whole if whole else 0.0
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", type=int, default=None, metavar="N", help="slips of each sort for each key")
@@ -205,6 +226,7 @@ def main() -> None:
             wrong = getattr(tally, what)
             if wrong:
                 print(f"{name}, {what}: {len(wrong)}", *wrong[:FEW], sep="\n    ")
+    sys.exit(told(targets(found)))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 Half of them are data made by hypothesis (sections of the schema with values that do not belong there, keys with slips,
 sections put into one another), half are the texts of valid recipes with bytes, lines and pieces of YAML changed. Each
-is loaded, planned and, if it is wrong, told about: in a process that can be killed, with 500 MB above what it started
+is loaded, planned (with what it takes, and what would help on a machine that is too small) and, if it is wrong, told
+about: in a process that can be killed, with 500 MB above what it started
 with, in an empty folder, under an audit hook. Prints how many were valid or refused, and all that must not be:
 tracebacks, recipes that took more than 2 s, memory, files written, code run. Target: none of each. `--seed N` makes
 others.

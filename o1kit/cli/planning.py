@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,7 +69,7 @@ def plan(
         found = rows(made, folder)
         left = [row["stage"] for row in found if row["state"] != "done"]
         estimated = _estimate(made, recipe.parent, known, left)
-        remedy = remedy_for(made.recipe, estimated, partial(_again, recipe, sets, overlays, known, left))
+        remedy = remedy_for(made.recipe, estimated, replanned(made, recipe, (sets, overlays), known, left))
     if json:
         stages = [row | {"takes": asdict(stage)} for row, stage in zip(found, estimated.stages, strict=True)]
         print_json(as_data(estimated) | {"stages": stages, "fits": not estimated.short} | asdict(remedy))
@@ -80,27 +80,32 @@ def plan(
         raise typer.Exit(DOES_NOT_FIT)
 
 
-def _estimate(made: Plan, directory: Path, known: Ground, left: Sequence[str]) -> Estimate:
+def _estimate(made: Plan, directory: Path, known: Ground, left: Sequence[str] | None) -> Estimate:
     from o1kit.planning.estimate import estimate
 
     return estimate(made, directory, known, left)
 
 
-def _again(
-    recipe: Path,
-    sets: Sequence[str],
-    overlays: Sequence[Path],
-    known: Ground,
-    left: Sequence[str],
-    more: Sequence[str],
-) -> Estimate | None:
-    """The estimate with further changes; None where the recipe does not allow them."""
+def replanned(
+    made: Plan, file: Path, given: tuple[Sequence[str], Sequence[Path]], known: Ground, left: Sequence[str] | None
+) -> Callable[[Sequence[str]], Estimate | None]:
+    """The estimate with further changes; None where the recipe does not allow them. Its files are read once."""
     from o1kit.errors import O1kitError
+    from o1kit.plan import compile_recipe
+    from o1kit.planning.estimate import for_recipe
+    from o1kit.recipe.loader import variants
 
-    try:
-        return _estimate(compiled(recipe, [*sets, *more], overlays), recipe.parent, known, left)
-    except O1kitError:
-        return None
+    sets, overlays = given
+    variant = cache(lambda: variants(file, overlays))
+
+    def replan(more: Sequence[str]) -> Estimate | None:
+        try:
+            changed = compile_recipe(variant()([*sets, *more]))
+        except O1kitError:
+            return None
+        return _estimate(changed, file.parent, for_recipe(known, made.recipe, changed.recipe), left)
+
+    return replan
 
 
 def _on(known: Ground, machine: Machine) -> Ground:

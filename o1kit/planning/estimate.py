@@ -16,9 +16,10 @@ from o1kit.planning.lengths import Lengths, guessed
 from o1kit.planning.machine import Machine
 from o1kit.planning.memory import BASE, MIB, PROBLEM, Memory, head_parameters, memory_of, trainable
 from o1kit.planning.prices import Prices
-from o1kit.planning.rates import Rates, formula, seconds_of
+from o1kit.planning.rates import Rates, for_model, formula, seconds_of
 from o1kit.planning.weights import Unknown, Weights, weights_of
 from o1kit.planning.work import TRAIN, Work, work_of
+from o1kit.recipe.schema import Recipe
 from o1kit.stages.evaluate.config import EvaluateConfig
 
 CHECKPOINTS = 3
@@ -123,6 +124,17 @@ def ground(plan: Plan, machine: Machine, prices: Prices | None = None) -> Ground
     return Ground(machine, read_facts(plan.recipe, machine), read_history(), prices)
 
 
+def for_recipe(known: Ground, measured: Recipe, other: Recipe) -> Ground:
+    """The same knowledge for a recipe with changes: of another model, a probe's speeds are worked out anew."""
+    if known.facts is None or measured.model == other.model:
+        return known
+    before, after = weights_of(measured), weights_of(other)
+    if isinstance(before, Unknown) or isinstance(after, Unknown):
+        return known
+    rates = for_model(known.facts.rates, before, after, known.machine)
+    return replace(known, facts=replace(known.facts, rates=rates))
+
+
 def estimate(plan: Plan, directory: Path, known: Ground, running: Sequence[str] | None = None) -> Estimate:
     """What a plan takes.
 
@@ -136,6 +148,8 @@ def estimate(plan: Plan, directory: Path, known: Ground, running: Sequence[str] 
     prices, machine = known.prices, known.machine
     an_hour = prices.an_hour(machine.gpu or ("gpu" if machine.gpu_memory else "")) if prices is not None else None
     made = Estimate((), machine, currency=prices.currency if prices else "", an_hour=an_hour)
+    lacking = prices.lacking() if prices is not None else ""
+    made = replace(made, notes=(lacking,) if lacking else ())
     if isinstance(weights, Unknown):
         unknown = tuple(StageEstimate(s.name, s.kind) for s in plan.stages)
         return replace(made, stages=unknown, missing=weights.reason)
@@ -232,6 +246,6 @@ def _with_vocabulary(weights: Weights, vocabulary: int) -> Weights:
 
 def as_data(found: Estimate) -> dict[str, Any]:
     """An estimate as plain data, for `--json` and `plan.json`."""
-    data = {k: v for k, v in asdict(found).items() if k not in ("stages", "notes")}
+    data = {k: v for k, v in asdict(found).items() if k != "stages"}
     totals = {name: getattr(found, name) for name in ("peak", "device_peak", "disk", "seconds", "cost", "short")}
     return {**data, **totals, "stages": [asdict(stage) for stage in found.stages]}

@@ -80,7 +80,7 @@ def saved_per_token(weights: Weights, lora: LoraConfig | None) -> float:
     ranks = 0
     if lora is not None:
         widths -= 3 * weights.hidden
-        ranks = lora.rank * len(weights.adapted(lora)) * FLOAT
+        ranks = lora.rank * sum(count for *_, count in weights.adapted(lora)) * FLOAT
     return weights.layers * widths * weights.bytes_per_parameter + ranks
 
 
@@ -88,7 +88,7 @@ def lost_per_token(weights: Weights, lora: LoraConfig | None) -> float:
     """Bytes of short-lived tensors that a training pass cannot use again, for each token."""
     widths = 8 * weights.hidden + 3 * weights.kv_width
     if lora is not None:  # each adapted layer makes its own output, the adapter's, and that scaled
-        widths += 3 * sum(outputs for _, outputs in weights.adapted(lora)) // max(1, weights.layers)
+        widths += 3 * sum(outputs * count for _, outputs, count in weights.adapted(lora)) // max(1, weights.layers)
     return LOST * weights.layers * widths * weights.bytes_per_parameter
 
 

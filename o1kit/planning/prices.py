@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 
-from o1kit.config import Config, NonNegative
+from o1kit.config import Config
 from o1kit.errors import RecipeError
 from o1kit.recipe.source import parse
 
 MAX_BYTES = 1 << 16
+FEW = 20
+"""Faults of a file that are told at once."""
+Price = Annotated[float, Field(ge=0.0, le=1e9)]
+Watts = Annotated[float, Field(ge=0.0, le=1e9)]
 
 
 class Prices(Config):
@@ -19,11 +24,11 @@ class Prices(Config):
 
     currency: Annotated[str, Field(min_length=1, max_length=12)] = "EUR"
     """What the numbers are."""
-    per_hour: dict[str, NonNegative] = {}
+    per_hour: dict[str, Price] = {}
     """Price of an hour of a machine, by name: `cpu` for one without a GPU, `gpu` or the GPU's own name for one with."""
-    kwh: NonNegative = 0.0
+    kwh: Price = 0.0
     """Price of a kilowatt-hour."""
-    watts: NonNegative = 0.0
+    watts: Watts = 0.0
     """What the machine draws while it works."""
 
     def an_hour(self, gpu: str) -> float | None:
@@ -35,6 +40,13 @@ class Prices(Config):
         base = next((self.per_hour[name] for name in names if name in self.per_hour), None)
         energy = self.kwh * self.watts / 1000
         return base + energy if base is not None else energy or None
+
+    def lacking(self) -> str:
+        """What the file leaves out, so that energy costs nothing; empty if it says both of it or neither."""
+        if bool(self.kwh) == bool(self.watts):
+            return ""
+        given, other = ("kwh", "watts") if self.kwh else ("watts", "kwh")
+        return f"energy is not counted: the file of prices has `{given}`, but no `{other}`"
 
 
 def read_prices(path: Path) -> Prices:
@@ -55,12 +67,15 @@ def read_prices(path: Path) -> Prices:
             raise RecipeError("\n".join(map(str, source.faults)))
         return Prices.model_validate(_floats(source.data))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
+        wrong = [f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg'].lower()}" for e in _told(error)]
         raise RecipeError(
-            f"{path}: {where or 'the file'}: {first['msg'].lower()}. "
-            "Write, for example: {currency: EUR, per_hour: {cpu: 0.05}, kwh: 0.3, watts: 65}"
+            "\n".join(f"{path}: {text}." for text in wrong)
+            + " Write, for example: {currency: EUR, per_hour: {cpu: 0.05}, kwh: 0.3, watts: 65}"
         ) from error
+
+
+def _told(error: ValidationError) -> list[ErrorDetails]:
+    return error.errors(include_url=False, include_input=False)[:FEW]
 
 
 def _floats(data: object) -> object:

@@ -61,6 +61,12 @@ def formula(weights: Weights, machine: Machine) -> Rates:
     )
 
 
+def for_model(rates: Rates, measured: Weights, other: Weights, machine: Machine) -> Rates:
+    """Rates measured with one model, for another: changed as much as the formula's are."""
+    before, after = asdict(formula(measured, machine)), asdict(formula(other, machine))
+    return Rates(**{k: v * (after[k] / before[k] if before[k] else 1.0) for k, v in asdict(rates).items()})
+
+
 def as_rates(data: object) -> Rates | None:
     """What `asdict` made of rates; None if it is anything else."""
     names = {field.name for field in fields(Rates)}

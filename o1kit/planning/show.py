@@ -56,6 +56,7 @@ def _totals(found: Estimate) -> list[str]:
     lines = [f"in all: {', '.join(parts)} (basis: {basis})", f"machine: {found.machine.title}"]
     if found.currency and found.an_hour is None:
         lines.append(f"cost: not known, the file has no price of an hour of {found.machine.gpu or 'cpu'}")
+    lines += [f"cost: {note}" for note in found.notes]
     if found.machine.gpu_memory:
         lines.append(f"of the memory on the GPU: {size(found.device_peak)}")
     if any("probe" not in stage.basis for stage in found.stages if stage.basis):

@@ -7,7 +7,7 @@ import os
 import string
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ class Weights:
     """A language model without a scalar head: its tensors, and what its forward pass needs to know of them."""
 
     shapes: Shapes
-    """Every tensor once, by name."""
+    """Every tensor by name, save those of `block`."""
     layers: int
     hidden: int
     intermediate: int
@@ -41,11 +41,13 @@ class Weights:
     vocabulary: int
     context: int
     bytes_per_parameter: int
+    block: Shapes = field(default_factory=dict)
+    """The tensors of one layer, where all layers are alike: each is there `layers` times."""
 
     @property
     def parameters(self) -> int:
         """Number of parameters."""
-        return sum(map(prod, self.shapes.values()))
+        return sum(map(prod, self.shapes.values())) + self.layers * sum(map(prod, self.block.values()))
 
     @property
     def embedding(self) -> int:
@@ -55,25 +57,22 @@ class Weights:
     @property
     def matrices(self) -> int:
         """Parameters of the hidden matrices: those that Muon trains where it is asked to."""
-        return sum(prod(s) for n, s in self.shapes.items() if len(s) == 2 and not any(p in n for p in NOT_HIDDEN))
+        once = (prod(s) for n, s in self.shapes.items() if len(s) == 2 and not any(p in n for p in NOT_HIDDEN))
+        return sum(once) + self.layers * sum(prod(s) for s in self.block.values() if len(s) == 2)
 
     @property
     def kv_bytes(self) -> int:
         """Keys and values of one position of one sequence, in bytes."""
         return 2 * self.layers * self.kv_width * self.bytes_per_parameter
 
-    def adapted(self, lora: LoraConfig) -> list[tuple[int, int]]:
-        """(inputs, outputs) of every linear layer that an adapter is put on."""
-        found = []
-        for name, shape in self.shapes.items():
-            module = name.removesuffix(".weight")
-            if module != name and len(shape) == 2 and any(_ends(module, target) for target in lora.targets):
-                found.append((shape[1], shape[0]))
-        return found
+    def adapted(self, lora: LoraConfig) -> list[tuple[int, int, int]]:
+        """(inputs, outputs, how many there are alike) of the linear layers that an adapter is put on."""
+        once, each = _adapted(self.shapes, lora), _adapted(self.block, lora)
+        return [*((*widths, 1) for widths in once), *((*widths, self.layers) for widths in each)]
 
     def lora_parameters(self, lora: LoraConfig) -> int:
         """Parameters of all adapters."""
-        return sum(lora.rank * (inputs + outputs) for inputs, outputs in self.adapted(lora))
+        return sum(count * lora.rank * (inputs + outputs) for inputs, outputs, count in self.adapted(lora))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,23 +108,17 @@ def vocabulary_of(recipe: Recipe) -> int:
 def scratch(config: ScratchModelConfig, vocabulary: int) -> Weights:
     """A model of the Llama architecture with tied embeddings, as `build_scratch` makes it."""
     width = config.hidden_size // config.num_heads
-    shapes = _llama(
-        config.hidden_size,
-        config.intermediate_size,
-        config.num_layers,
-        config.num_heads * width,
-        config.num_kv_heads * width,
-        vocabulary,
-    )
+    h, inner, kv = config.hidden_size, config.intermediate_size, config.num_kv_heads * width
     return Weights(
-        shapes,
+        {"model.embed_tokens.weight": (vocabulary, h), "model.norm.weight": (h,)},
         config.num_layers,
-        config.hidden_size,
-        config.intermediate_size,
-        config.num_kv_heads * width,
+        h,
+        inner,
+        kv,
         vocabulary,
         config.context_length,
         4,
+        _block(h, inner, config.num_heads * width, kv),
     )
 
 
@@ -165,8 +158,8 @@ def local_folder(source: str) -> Path | None:
     return found[-1] if found else None
 
 
-def _llama(h: int, inner: int, layers: int, q: int, kv: int, vocabulary: int) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (vocabulary, h), "model.norm.weight": (h,)}
+def _block(h: int, inner: int, q: int, kv: int) -> dict[str, tuple[int, ...]]:
+    """One layer of the Llama architecture."""
     block: dict[str, tuple[int, ...]] = {
         "self_attn.q_proj": (q, h),
         "self_attn.k_proj": (kv, h),
@@ -178,7 +171,17 @@ def _llama(h: int, inner: int, layers: int, q: int, kv: int, vocabulary: int) ->
         "input_layernorm": (h,),
         "post_attention_layernorm": (h,),
     }
-    return shapes | {f"model.layers.{i}.{name}.weight": s for i in range(layers) for name, s in block.items()}
+    return {f"{name}.weight": shape for name, shape in block.items()}
+
+
+def _adapted(shapes: Shapes, lora: LoraConfig) -> list[tuple[int, int]]:
+    """(inputs, outputs) of the linear layers among some tensors that an adapter is put on."""
+    found = []
+    for name, shape in shapes.items():
+        module = name.removesuffix(".weight")
+        if module != name and len(shape) == 2 and any(_ends(module, target) for target in lora.targets):
+            found.append((shape[1], shape[0]))
+    return found
 
 
 def _headers(folder: Path) -> dict[str, tuple[int, ...]]:

@@ -7,7 +7,8 @@ What is written counts in this order, the last most: what the recipe extends, th
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +70,20 @@ def load_recipe(
     return load(path, overrides, overlays, directory).recipe
 
 
+def variants(path: Path, overlays: Sequence[Path] = ()) -> Callable[[Sequence[str]], Recipe]:
+    """A function that makes the recipe with other `--set` texts each time, while its files are read once; see `load`.
+
+    Raises:
+        RecipeError: the files cannot be read at all; the function raises it for all else that is wrong.
+    """
+    layers = read_layers(path, overlays)
+
+    def made(overrides: Sequence[str]) -> Recipe:
+        return _recipe(deepcopy(layers.source), overrides, layers.folders, path.parent)
+
+    return made
+
+
 def recipe_from(source: Source, overrides: Sequence[str] = ()) -> Recipe:
     """A recipe from parsed YAML that is no file; see `load`."""
     return _recipe(source, overrides, {}, Path())
@@ -80,7 +95,9 @@ def _recipe(source: Source, overrides: Sequence[str], folders: Mapping[str, Path
             source.fault((), "a recipe is a mapping of keys to values. Start from recipes/quickstart.yaml.")
         raise failure(source)
     for text in overrides:
-        apply(source, text)
+        apply(source, text, settle=False)
+    if overrides and source.root is not None:
+        source.settle(source.root)
     check_names(source)
     for value, name in interpolate(source, os.environ).items():
         remember(value, name)

@@ -23,8 +23,11 @@ class _Refused(Exception):
         self.path, self.column, self.meant = path, column, meant
 
 
-def apply(source: Source, text: str) -> None:
-    """Sets one value; a stage may be named by its position (`stages[0]`) or its name (`stages.sft`)."""
+def apply(source: Source, text: str, settle: bool = True) -> None:
+    """Sets one value; a stage may be named by its position (`stages[0]`) or its name (`stages.sft`).
+
+    Without `settle`, the source's data stays behind its nodes until it is settled: once, after many changes.
+    """
     origin = f"--set {text}"
     source.texts[origin] = origin
     assert source.root is not None
@@ -35,7 +38,8 @@ def apply(source: Source, text: str) -> None:
             return
         source.faults.append(Fault(origin, error.path, f"{error}{option_caret(origin, error.column)}", error.meant))
         return
-    source.settle(source.root)
+    if settle:
+        source.settle(source.root)
 
 
 def _change(source: Source, root: Node, text: str, origin: str) -> None:

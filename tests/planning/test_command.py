@@ -85,7 +85,7 @@ def test_a_lever_that_is_enough_makes_it_fit(tmp_path: Path, said: Said) -> None
 
 
 def test_where_no_single_change_is_enough_several_are_named(tmp_path: Path, said: Said) -> None:
-    little = ("--runs-dir", tmp_path, "--memory-gb", 0.6 * peak(said, "--runs-dir", tmp_path) / 2**30)
+    little = ("--runs-dir", tmp_path, "--memory-gb", 0.4 * peak(said, "--runs-dir", tmp_path) / 2**30)
     code, out, _ = said("plan", QUICKSTART, *little)
     _, told, several = out.partition("no single change is enough; together these are")
     changes = re.findall(r"--set '([^']+)'", several)
@@ -160,6 +160,6 @@ def test_the_remedy_is_told_as_data_too(tmp_path: Path, said: Said) -> None:
     found = json.loads(out)
     assert code == 6 and not found["fits"] and found["short"] and found["together"] is None
     assert 1 <= len(found["levers"]) <= 3 and found["levers"][0]["fits"] and found["levers"][0]["peak"] < found["peak"]
-    _, out, _ = said("plan", QUICKSTART, "--runs-dir", tmp_path, "--memory-gb", 0.6 * least, "--json")
+    _, out, _ = said("plan", QUICKSTART, "--runs-dir", tmp_path, "--memory-gb", 0.45 * least, "--json")
     found = json.loads(out)
     assert found["together"]["changes"] and not any(lever["fits"] for lever in found["levers"])

@@ -16,6 +16,7 @@ from o1kit.planning.lengths import Lengths, guessed
 from o1kit.planning.machine import Machine, other_machine, this_machine
 from o1kit.planning.prices import read_prices
 from o1kit.planning.rates import Rates
+from o1kit.planning.show import estimate_lines
 from o1kit.planning.work import work_of
 from tests.small import RECIPE, small
 
@@ -123,6 +124,32 @@ def test_prices(tmp_path: Path) -> None:
     assert (read_prices(path).an_hour("gpu"), read_prices(path).an_hour("")) == (3.0, 1.0)
     found = estimate(compile_recipe(small()), Path(), Ground(MACHINE, FACTS, prices=prices))
     assert found.cost == pytest.approx((found.seconds or 0) / 3600 * 2.5) and found.currency == "CHF"
+
+
+@pytest.mark.parametrize(
+    ("text", "cost", "note"),
+    [
+        ("{kwh: 0.3}", None, "has `kwh`, but no `watts`"),
+        ("{per_hour: {cpu: 1}, watts: 65}", 1.0, "has `watts`, but no `kwh`"),
+        ("{per_hour: {cpu: 1}, kwh: 0.5, watts: 1000}", 1.5, ""),
+        ("{per_hour: {cpu: 1}}", 1.0, ""),
+    ],
+)
+def test_energy_that_cannot_be_counted_is_told(tmp_path: Path, text: str, cost: float | None, note: str) -> None:
+    (tmp_path / "p.yaml").write_text(text)
+    found = estimate(compile_recipe(small()), Path(), Ground(MACHINE, FACTS, prices=read_prices(tmp_path / "p.yaml")))
+    assert found.an_hour == cost and len(found.notes) == bool(note)
+    lines = "\n".join(estimate_lines(found))
+    assert note in lines and ("energy is not counted" in lines) == bool(note)
+    assert as_data(found)["notes"] == found.notes
+
+
+def test_all_faults_of_a_file_of_prices_are_told(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("{per_hour: {cpu: 1.0e+308}, kwh: -1, price: 3}")
+    with pytest.raises(RecipeError) as caught:
+        read_prices(tmp_path / "p.yaml")
+    told = str(caught.value)
+    assert all(f"p.yaml: {name}: " in told for name in ("per_hour.cpu", "kwh", "price"))
 
 
 @pytest.mark.parametrize("text", ["", "a", "{per_hour: {cpu: -1}}", "{per_hour: {cpu: yes}}", "{price: 3}", "{a: [}"])

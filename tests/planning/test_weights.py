@@ -37,8 +37,21 @@ def test_a_scratch_models_tensors_are_known_by_name_and_shape(shape: tuple[int, 
     model = build_scratch(config_of(*shape), tokenizer, 0)
     counted = scratch(config_of(*shape), len(tokenizer))
     real = {name.removeprefix("lm."): tuple(p.shape) for name, p in model.named_parameters()}
-    assert dict(counted.shapes) == real
+    layers = range(counted.layers)
+    blocks = {f"model.layers.{i}.{name}": shape for i in layers for name, shape in counted.block.items()}
+    assert counted.shapes | blocks == real
     assert counted.parameters == sum(p.numel() for p in model.parameters())
+
+
+def test_a_model_of_any_depth_is_counted_as_one_of_its_layers() -> None:
+    """100 million layers are a slip that `validate` lets through: to hold each would take minutes and all memory."""
+    one, two, many = (scratch(config_of(32, 48, layers, 4, 2), 50) for layers in (1, 2, 10**8))
+    assert len(many.shapes) + len(many.block) == len(one.shapes) + len(one.block) < 20
+    lora = LoraConfig(rank=3)
+    for name in ("parameters", "matrices"):
+        each = getattr(two, name) - getattr(one, name)
+        assert getattr(many, name) == getattr(one, name) + (10**8 - 1) * each
+    assert many.lora_parameters(lora) == 10**8 * one.lora_parameters(lora)
 
 
 @pytest.mark.parametrize("lora", [LoraConfig(rank=3), LoraConfig(rank=8, targets=["q_proj", "down_proj"])])
