@@ -33,7 +33,9 @@ class LoraConfig(Config):
     """Scale: the adapter's output is multiplied by alpha / rank."""
     dropout: Annotated[Probability, WrittenDown()] = 0.0
     """Dropout on the adapter's input while training."""
-    targets: list[PublicText] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    targets: list[PublicText] = Field(
+        default=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"], min_length=1
+    )
     """Names of the linear layers that get an adapter."""
 
 

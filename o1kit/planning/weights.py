@@ -62,6 +62,12 @@ class Weights:
         """Keys and values of one position of one sequence, in bytes."""
         return 2 * self.layers * self.kv_width * self.bytes_per_parameter
 
+    @property
+    def linear(self) -> list[str]:
+        """What the matrices are called within their parts of the model: `q_proj`."""
+        names = (n.removesuffix(".weight") for n, s in self.shapes.items() if n.endswith(".weight") and len(s) == 2)
+        return sorted({name.rpartition(".")[2] for name in names})
+
     def adapted(self, lora: LoraConfig) -> list[tuple[int, int]]:
         """(inputs, outputs) of every linear layer that an adapter is put on."""
         found = []
