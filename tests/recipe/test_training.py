@@ -78,3 +78,56 @@ def test_layers_that_a_stage_s_model_lacks_are_told_at_the_targets() -> None:
     inputs: Any = SimpleNamespace(recipe=recipe, config=recipe.stages[0])
     with pytest.raises(RecipeError, match=r"^r\.yaml:\d+:\d+: stages\[0\]\.lora\.targets: the adapters cannot"):
         trainable(tiny()[0], inputs)
+
+
+SFT = "    optimizer: {lr: 1e-5}\n"
+REPLAY = "replay: {kind: prioritized, alpha: 0.6}"
+assert SFT in GOOD and REPLAY in GOOD
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            SFT,
+            "    optimizer: {warmup_steps: 1000}\n",
+            "stages[0].optimizer.warmup_steps: the stage has 5 optimizer steps, so the learning rate would never reach "
+            "its peak. Write at most 5, or more steps.",
+        ),
+        (
+            REPLAY,
+            "iterations: 20\n    updates_per_iteration: 5\n    optimizer: {warmup_steps: 101}",
+            "stages[2].optimizer.warmup_steps: the stage has 100 optimizer steps",
+        ),
+        (LORA, "lora: {rank: 65}", "stages[0].lora.rank: must not be above model.hidden_size (64), got 65"),
+        (
+            REPLAY,
+            "replay: {kind: prioritized, capacity: 100}\n    batch_size: 101",
+            "stages[2].replay.capacity: must hold at least one batch, batch_size (101), got 100. Write at least 101",
+        ),
+        ("steps: 5", "steps: 99999999999999999999", "stages[0].steps"),
+        ("steps: 5", "steps: 1000000001", "got 1000000001. Use at least 1 and at most 1000000000."),
+        ("num_problems: 10", "num_problems: 1000000001", "tasks.train.num_problems"),
+        ("lr: 1e-5", "lr: 1e308", "stages[0].optimizer.lr"),
+        ("lr: 1e-5", "muon_lr: 101.0", "stages[0].optimizer.muon_lr"),
+        ("lr: 1e-5", "warmup_steps: 99999999999999999999", "stages[0].optimizer.warmup_steps"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_told(old: str, new: str, words: str) -> None:
+    assert words in fails(GOOD.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (SFT, "    optimizer: {warmup_steps: 5}\n"),
+        (SFT, "    optimizer: {warmup_steps: 50}\n"),
+        (LORA, "lora: {rank: 64}"),
+        (REPLAY, "replay: {kind: prioritized, capacity: 100}\n    batch_size: 100"),
+        (REPLAY, "replay: {kind: on_policy}\n    batch_size: 100000"),
+        ("steps: 5", "steps: 1000000000"),
+        ("lr: 1e-5", "lr: 100.0"),
+    ],
+)
+def test_the_bounds_themselves_are_fine(old: str, new: str) -> None:
+    recipe_from(parse(GOOD.replace(old, new, 1), "r.yaml"))
