@@ -136,10 +136,15 @@ NUMBER, COUNT, SHARE = Unit("number"), Unit("count"), Unit("share")
 TOKENS, STEPS, SECONDS, MIB = Unit("tokens"), Unit("optimizer steps"), Unit("seconds"), Unit("MiB")
 Probability = Annotated[float, Field(ge=0.0, le=1.0), SHARE]
 Positive = Annotated[float, Field(gt=0.0), NUMBER]
-Count = Annotated[int, Field(ge=1), COUNT]
+MOST = 10**9
+"""Larger numbers of anything are slips of the hand."""
+Count = Annotated[int, Field(ge=1, le=MOST), COUNT]
+CountOrZero = Annotated[int, Field(ge=0, le=MOST), COUNT]
 NonNegative = Annotated[float, Field(ge=0.0), NUMBER]
 Tokens = Annotated[Count, TOKENS]
 Steps = Annotated[Count, STEPS]
+StepsOrZero = Annotated[CountOrZero, STEPS]
+LearningRate = Annotated[float, Field(gt=0.0, le=100.0), NUMBER]
 Seconds = Annotated[Positive, SECONDS]
 Mebibytes = Annotated[Count, MIB]
 StageName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]

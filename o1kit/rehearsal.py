@@ -16,9 +16,11 @@ from o1kit.control.state import look
 from o1kit.errors import DataError, EnvironmentFailure, O1kitError, RecipeError, ResourceError
 from o1kit.identity import Identities
 from o1kit.kinds import used
-from o1kit.models.config import HttpEngineConfig, ServersConfig
+from o1kit.models.config import HttpEngineConfig, LoraConfig, ServersConfig
 from o1kit.outlook import WORK, Row, outlook
+from o1kit.planning.weights import Weights, weights_of
 from o1kit.recipe.judges import judge_servers
+from o1kit.registry import suggestion
 from o1kit.runner import NEEDED_MB
 from o1kit.sharing.inputs import plugin_versions
 from o1kit.tasks.suite import build_suite
@@ -57,6 +59,7 @@ def rehearse(plan: Plan, recipe_directory: Path, directory: Path, chosen: Sequen
         for stage in working:
             where = plan.recipe.where("stages", plan.stages.index(stage))
             problems += [error.at(where) for error in _files(identities, stage)]
+        problems += _adapters(plan, working)
     return Rehearsal(rows, tuple(problems), tuple(_notes(plan)))
 
 
@@ -93,6 +96,21 @@ def _files(identities: Identities, stage: Any) -> Iterator[O1kitError]:
     if judge is not None and not (identities.recipe_directory / judge).is_dir():
         folder = identities.recipe_directory / judge
         yield DataError(f"{folder}: there is no such folder. Check `judge_folder`.")
+
+
+def _adapters(plan: Plan, working: Sequence[Any]) -> Iterator[O1kitError]:
+    """Adapters that the model has no layers for, as far as the headers of its files tell; no weights are read."""
+    adapted = [stage for stage in working if isinstance(getattr(stage.config, "lora", None), LoraConfig)]
+    weights = weights_of(plan.recipe) if adapted else None
+    if not isinstance(weights, Weights):
+        return
+    names = weights.linear
+    for stage in adapted:
+        targets = stage.config.lora.targets
+        if not weights.adapted(stage.config.lora) and "lm_head" not in targets:
+            near = suggestion(targets[0], names) if names else ""
+            where = plan.recipe.where("stages", plan.stages.index(stage), "lora", "targets")
+            yield RecipeError(f"{where}: the model has no linear layer {' or '.join(map(repr, targets))}.{near}")
 
 
 def _unusable(recipe: Recipe) -> Iterator[O1kitError]:

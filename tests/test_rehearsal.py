@@ -10,9 +10,11 @@ import pytest
 
 from o1kit.cli import main
 from o1kit.models.config import HfModelConfig
+from o1kit.models.load import save_directory
 from o1kit.recipe.loader import load_recipe
 from tests.recipe.test_loader import GOOD, RECIPES
 from tests.test_cli import NO_TORCH, o1kit
+from tests.tiny import tiny
 
 SOURCE, MODEL = (
     "kind: reasoning_gym, generator: chain_sum, params: {min_terms: 2}",
@@ -89,6 +91,23 @@ def test_everything_that_is_missing_is_told_at_once(recipe: Path, tmp_path: Path
     assert "no-model: there is no such folder" in errors
     assert "ready" not in out
     assert listing(tmp_path) == before
+
+
+def test_adapters_of_a_folder_s_model_that_has_no_such_layers_are_told(
+    recipe: Path, tmp_path: Path, dry: Dry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, template = tiny(context=256)
+    save_directory(model, template.tokenizer, tmp_path / "model")
+    text = RECIPE.replace(f"{MODEL}  tokenizer: {{kind: char, phrases: [ab]}}", "kind: hf\n  source: ./model")
+    recipe.write_text(text.replace("lora: {rank: 4}", "lora: {rank: 4, targets: [q_porj]}"))
+    capsys.readouterr()
+    code, out, errors = dry()
+    assert code == 2 and "ready" not in out
+    assert "stages[0].lora.targets: the model has no linear layer 'q_porj'. Did you mean 'q_proj'?" in errors
+    line = recipe.read_text().splitlines().index("    lora: {rank: 4, targets: [q_porj]}") + 1
+    assert f"good.yaml:{line}:" in errors
+    recipe.write_text(text.replace("lora: {rank: 4}", "lora: {rank: 4, targets: [q_proj]}"))
+    assert dry()[0] == 0
 
 
 def test_a_stage_that_lacks_another_is_told(dry: Dry) -> None:

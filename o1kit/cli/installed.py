@@ -9,9 +9,11 @@ from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
 
 from o1kit.errors import EnvironmentFailure
 from o1kit.functional.printable import printable
+from o1kit.nearest import nearest
 from o1kit.registry import COMMANDS, Installed, import_plugin, installed
 
 PANEL = "From installed plugins"
@@ -52,6 +54,31 @@ class WithInstalled(TyperGroup):
         """Names of all commands."""
         self._look()
         return super().list_commands(ctx)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the arguments name.
+
+        Raises:
+            TyperException: there is none; it tells the nearest, or that of a group with this very name.
+        """
+        try:
+            return super().resolve_command(ctx, args)
+        except TyperException as error:
+            if args and not args[0].startswith("-"):  # else an option is wrong
+                error.message = f"No such command {args[0]!r}.{self._hint(args[0])}"
+            raise
+
+    def _hint(self, word: str) -> str:
+        """What was probably meant: a command of this name in a group, else the nearest here, else one in a group."""
+        within: dict[str, list[str]] = {}
+        for name, group in self.commands.items():
+            for inner in group.commands if isinstance(group, TyperGroup) else ():
+                within.setdefault(inner, []).append(f"{name} {inner}")
+        near = None if word in within else nearest(word, self.commands)
+        meant = [near] if near is not None else within.get(nearest(word, within) or "", [])
+        if not meant:
+            return " See all of them: o1kit --help"
+        return f" Did you mean {' or '.join(f'`o1kit {name}`' for name in meant)}?"
 
     def _look(self) -> None:
         for found in installed(COMMANDS):

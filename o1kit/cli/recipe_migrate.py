@@ -22,11 +22,13 @@ def migrate(
     from o1kit.recipe.layers import read_text
     from o1kit.recipe.migrate import migrated
 
-    text, changes = migrated(read_text(file, str(file)), str(file))
+    text, changes, left = migrated(read_text(file, str(file)), str(file))
     told = sys.stdout if in_place else sys.stderr  # what is shown may go into a pipe
     for change in changes:
         print(printable(f"{change.place}: {change.old} -> {change.new}"), file=told)
-    if not changes:
+    for line in left:
+        print(printable(line), file=told)
+    if not changes and not left:
         print(f"{file}: nothing to change", file=told)
     if not in_place:
         print(text, end="")

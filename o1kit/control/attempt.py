@@ -127,7 +127,7 @@ def recorded(directory: Path, launch: Launch, planned: Sequence[str], chosen: Se
         raise
     finally:
         ended = attempt.model_copy(
-            update={"ended": round(time.time(), 3), "exit_code": code, "error": error[:MAX_ERROR]}
+            update={"ended": round(time.time(), 3), "exit_code": code, "error": hide(error)[:MAX_ERROR]}
         )
         with suppress(O1kitError):  # a full disk has been told of already, and must not hide what came before
             write_json(path, ended.model_dump(mode="json"))

@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from o1kit.config import (
-    COUNT,
     Config,
     Count,
+    CountOrZero,
     FolderOrId,
     Mebibytes,
     Positive,
@@ -33,7 +33,9 @@ class LoraConfig(Config):
     """Scale: the adapter's output is multiplied by alpha / rank."""
     dropout: Annotated[Probability, WrittenDown()] = 0.0
     """Dropout on the adapter's input while training."""
-    targets: list[PublicText] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    targets: list[PublicText] = Field(
+        default=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"], min_length=1
+    )
     """Names of the linear layers that get an adapter."""
 
 
@@ -124,7 +126,7 @@ class ServersConfig(Config):
     """Environment variable that holds the key for these endpoints; the key itself is never written anywhere."""
     timeout_s: Seconds = 120.0
     """Longest silence of a server, in seconds, before a request counts as failed."""
-    max_retries: Annotated[int, Field(ge=0), COUNT] = 4
+    max_retries: CountOrZero = 4
     """Further tries of a request that failed, on another endpoint first."""
     max_concurrency: Count = 16
     """Most requests under way at each endpoint."""

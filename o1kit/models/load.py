@@ -16,7 +16,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from o1kit.errors import EnvironmentFailure
+from o1kit.errors import EnvironmentFailure, RecipeError
 from o1kit.models.config import HfModelConfig, LoraConfig, ScratchModelConfig
 from o1kit.models.language_model import LanguageModel
 from o1kit.models.reading import read_reading, reading_ids
@@ -132,17 +132,29 @@ def save_directory(model: LanguageModel, tokenizer: Any, directory: Path) -> Non
 
 
 def add_lora(model: LanguageModel, config: LoraConfig) -> None:
-    """Freezes the weights and adds trainable low-rank adapters; a scalar head stays trainable."""
+    """Freezes the weights and adds trainable low-rank adapters; a scalar head stays trainable.
+
+    Raises:
+        RecipeError: the model has no linear layers of these names.
+    """
     from peft import LoraConfig as PeftLoraConfig
     from peft import get_peft_model
 
-    model.lm = get_peft_model(
-        model.lm,
-        PeftLoraConfig(
-            r=config.rank,
-            lora_alpha=config.alpha,  # type: ignore[arg-type]
-            lora_dropout=config.dropout,
-            target_modules=config.targets,
-            task_type="CAUSAL_LM",
-        ),
+    adapters = PeftLoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,  # type: ignore[arg-type]
+        lora_dropout=config.dropout,
+        target_modules=config.targets,
+        task_type="CAUSAL_LM",
     )
+    linear = {
+        name.rpartition(".")[2] for name, module in model.lm.named_modules() if isinstance(module, torch.nn.Linear)
+    }
+    try:
+        model.lm = get_peft_model(model.lm, adapters)
+    except ValueError as error:
+        names = ", ".join(sorted(linear))
+        text = (
+            f"the adapters cannot be put on {', '.join(config.targets)}: {error}. The model's linear layers: {names}."
+        )
+        raise RecipeError(text) from error

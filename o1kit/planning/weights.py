@@ -65,6 +65,13 @@ class Weights:
         """Keys and values of one position of one sequence, in bytes."""
         return 2 * self.layers * self.kv_width * self.bytes_per_parameter
 
+    @property
+    def linear(self) -> list[str]:
+        """What the matrices are called within their parts of the model: `q_proj`."""
+        shapes = [*self.shapes.items(), *self.block.items()]
+        names = (n.removesuffix(".weight") for n, s in shapes if n.endswith(".weight") and len(s) == 2)
+        return sorted({name.rpartition(".")[2] for name in names})
+
     def adapted(self, lora: LoraConfig) -> list[tuple[int, int, int]]:
         """(inputs, outputs, how many there are alike) of the linear layers that an adapter is put on."""
         once, each = _adapted(self.shapes, lora), _adapted(self.block, lora)

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from o1kit.config import MOST
+
 LIMITS = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
 """Errors of numbers out of their range, and the name of the bound."""
 YES, NO = ("yes", "on", "y", "t", "True", "TRUE"), ("no", "off", "n", "f", "False", "FALSE")
@@ -63,6 +65,8 @@ def _within(bound: str, context: dict[str, Any], annotation: Any) -> tuple[str, 
     found = limits(annotation)
     found.setdefault(bound, context.get(bound))
     words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+    if bound != "le" and found.get("le") == MOST:
+        del found["le"]  # a bound on slips of the hand is told to who meets it
     ends = [f"{text} {_short(found[name])}" for name, text in words.items() if name in found]
     return f"Use {' and '.join(ends)}.", _short(found[bound]) if bound in ("ge", "le") else None
 
@@ -136,6 +140,8 @@ def shown(value: Any) -> str:
 
 
 def _short(number: float) -> str:
+    if number < 2**31 and number == int(number):
+        return str(int(number))
     return f"{number:g}" if number < 2**31 else "2^63" if number == 2**63 else f"{number:.3g}"
 
 

@@ -7,6 +7,7 @@ of a section is put into it on its line.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -71,6 +72,15 @@ class Change(NamedTuple):
     new: str
 
 
+class Migrated(NamedTuple):
+    """A text with new names."""
+
+    text: str
+    changes: list[Change]
+    left: list[str]
+    """What is called otherwise now and was left as it is: where, and what to do about it."""
+
+
 def check_names(source: Source) -> None:
     """Adds a fault for every old name, with the new one and the command that rewrites the file."""
     stages = source.root.value.get(STAGES) if source.root is not None else None
@@ -91,20 +101,20 @@ def _how(entry: Renamed, place: str, there: Node | None) -> str:
     if place.startswith(OPTION):
         return "Write the new name."
     file = place.rsplit(":", 2)[0]
-    if entry.form and there is not None and (there.key or there.place).rsplit(":", 2)[0] == file:
+    if not entry.value and there is not None and (there.key or there.place).rsplit(":", 2)[0] == file:
         return f"`{entry.new}` is there too. Remove the old name."
     return f"Run: o1kit recipe migrate {file} --in-place"
 
 
-def migrated(text: str, name: str) -> tuple[str, list[Change]]:
-    """The text with new names, and what was changed.
+def migrated(text: str, name: str) -> Migrated:
+    """The text with new names, what was changed, and what could not be.
 
     Args:
         text: of a recipe, or of a part of one.
         name: the file's, for messages.
 
     Raises:
-        RecipeError: it cannot be read.
+        RecipeError: it cannot be read, or could not be once it was rewritten.
     """
     from o1kit.recipe.bounded import composed
 
@@ -117,37 +127,94 @@ def migrated(text: str, name: str) -> tuple[str, list[Change]]:
     text = read.texts[name]
     edits: dict[int, tuple[int, str]] = {}
     changes: dict[int, Change] = {}
-    for key, value, entry in _entries(composed(text), ()):
-        node, old, new = (value, entry.value, entry.new) if entry.value else (key, key.value, entry.new)
-        start, end = node.start_mark, node.end_mark
-        edits[start.index] = (end.index, text[start.index : end.index].replace(old, entry.new, 1))
+    left: dict[int, str] = {}
+    root = composed(text)
+    found, uses = list(_entries(root, ())), Counter(map(id, _reached(root)))
+    wanted = Counter(id(one.node) for one in found)
+    for one in found:
+        start, entry = one.node.start_mark, one.entry
+        place = f"{name}:{start.line + 1}:{start.column + 1}"
+        why = one.hindrance(text, everywhere=wanted[id(one.node)] == uses[id(one.node)])
+        if why:
+            left[start.index] = f"{place}: `{one.old}`, now called `{entry.name}`, stays: {why}"
+            continue
+        end = one.node.end_mark.index
+        edits[start.index] = (end, entry.new.join(text[start.index : end].rsplit(one.old, 1)))
+        new = entry.new
         if entry.form:
-            first, last = value.start_mark.index, value.end_mark.index
+            first, last = one.value.start_mark.index, one.value.end_mark.index
             edits[first] = (last, entry.form.replace("VALUE", text[first:last]))
             new = f"{entry.new}: {edits[first][1]}"
-        changes[start.index] = Change(f"{name}:{start.line + 1}:{start.column + 1}", old, new)
+        changes[start.index] = Change(place, one.old, new)
     for begin in sorted(edits, reverse=True):
         end_index, replacement = edits[begin]
         text = text[:begin] + replacement + text[end_index:]
-    return text, [changes[begin] for begin in sorted(changes)]
+    faults = parse(text, name, operators=True).faults
+    if faults:
+        told = "\n".join(str(fault) for fault in faults[:20])
+        raise RecipeError(f"{name}: cannot be rewritten: it would have these faults. Change it by hand.\n{told}")
+    return Migrated(text, [changes[begin] for begin in sorted(changes)], [left[begin] for begin in sorted(left)])
 
 
-def _entries(node: Any, path: tuple[str | int, ...]) -> Iterator[tuple[Any, Any, Renamed]]:
-    """Key and value of each entry that is called otherwise now, and can be rewritten where it is."""
+class _Found(NamedTuple):
+    """An entry that is called otherwise now, in the section that it is written in."""
+
+    section: Any
+    key: Any
+    value: Any
+    entry: Renamed
+
+    @property
+    def node(self) -> Any:
+        """The word that is to be another."""
+        return self.value if self.entry.value else self.key
+
+    @property
+    def old(self) -> str:
+        """The word."""
+        return self.entry.value or str(self.key.value)
+
+    def hindrance(self, text: str, *, everywhere: bool) -> str:
+        """Why it cannot be rewritten where it is, and what to do; empty if it can.
+
+        Args:
+            text: all of the file.
+            everywhere: the word means the same wherever an alias puts it.
+        """
+        new = self.entry.new
+        if not self.entry.value and any(key.value == new for key, _ in self.section.value):
+            return f"`{new}` is there too. Remove one of them."
+        if not everywhere:
+            return "it is also used elsewhere, through an alias. Write the value out in both places."
+        if self.old not in text[self.node.start_mark.index : self.node.end_mark.index]:
+            return "it is written with escapes. Write the new name."
+        value = self.value
+        plain = value.id == "scalar" and value.style in (None, "'", '"') and value.value
+        if self.entry.form and (not plain or value.anchor or value.start_mark.index < self.key.end_mark.index):
+            return "its value cannot be put into a section as it is written. Write the new name."
+        return ""
+
+
+def _entries(node: Any, path: tuple[str | int, ...]) -> Iterator[_Found]:
+    """Each entry that is called otherwise now, as often as aliases put it somewhere."""
     if node.id == "mapping":
         kind = next((value.value for key, value in node.value if key.value == "kind"), None)
         for key, value in node.value:
             here = (*path, str(key.value).removeprefix("+"))
-            for entry in RENAMED:
-                if entry.fits(here, value.value, kind) and not (entry.form and not _can_be_wrapped(node, value, entry)):
-                    yield key, value, entry
+            yield from (_Found(node, key, value, entry) for entry in RENAMED if entry.fits(here, value.value, kind))
             yield from _entries(value, here)
     elif node.id == "sequence":
         for i, item in enumerate(node.value):
             yield from _entries(item, (*path, i))
 
 
-def _can_be_wrapped(section: Any, value: Any, entry: Renamed) -> bool:
-    """True for a value on one line, in a section that has not got the new key already."""
-    plain = value.id == "scalar" and value.style in (None, "'", '"') and value.value
-    return plain and all(key.value != entry.new for key, _ in section.value)
+def _reached(node: Any) -> Iterator[Any]:
+    """All nodes, keys too, as often as aliases put them somewhere."""
+    yield node
+    if node.id == "mapping":
+        for key, value in node.value:
+            yield from _reached(key)
+            yield from _reached(value)
+    elif node.id == "sequence":
+        for item in node.value:
+            yield from _reached(item)

@@ -10,6 +10,7 @@ from o1kit.recipe.judges import TRAINED, check_asked, check_judge, check_reward,
 from o1kit.recipe.leaks import check_measured
 from o1kit.recipe.schema import Recipe
 from o1kit.recipe.source import Path, Source
+from o1kit.recipe.training import check_training
 from o1kit.reference import JUDGES, POLICIES, Reference
 from o1kit.registry import suggestion
 from o1kit.rewards.config import JudgeConfig, RewardConfig
@@ -113,6 +114,7 @@ def check(recipe: Recipe, source: Source) -> None:
     _check_model(recipe, source)
     _check_grading(recipe, source)
     check_generators(recipe, source)
+    check_training(recipe, source)
     learns = any(
         not isinstance(stage, EvaluateConfig | RolloutConfig | LabelsConfig | PairsConfig) for stage in recipe.stages
     )

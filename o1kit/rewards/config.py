@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from o1kit.config import COUNT, NUMBER, TOKENS, Config, Count, Late, Positive, StageName, Tokens
+from o1kit.config import COUNT, NUMBER, TOKENS, Config, Count, CountOrZero, Late, Positive, StageName, Tokens
 from o1kit.functional.prompts import with_places
 from o1kit.kinds import Kinds
 from o1kit.models.config import JudgeServersConfig
@@ -200,7 +200,7 @@ class ConstitutionConfig(AskedSection):
     """Asks whether a principle is kept, Yes or No, with {problem}, {chain}, {principle} and {critique}."""
     critique_prompt: Annotated[str, AfterValidator(with_places("problem", "chain", "principle"))] = CRITIQUE
     """Asks for the critique, with {problem}, {chain} and {principle}."""
-    critique_tokens: Annotated[int, Field(ge=0), TOKENS] = 0
+    critique_tokens: Annotated[CountOrZero, TOKENS] = 0
     """Longest critique, in tokens, that the model writes on each principle before it is asked; 0: it writes none."""
     alternatives: Tokens = 20
     """Among how many of the likeliest next tokens Yes and No are looked for; no more than a server reports."""

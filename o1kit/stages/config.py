@@ -1,11 +1,11 @@
 """What every training stage's recipe section has in common."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
-from o1kit.config import STEPS, Config, NonNegative, Positive, Probability, StageName, Steps
+from o1kit.config import Config, LearningRate, NonNegative, Positive, Probability, StageName, Steps, StepsOrZero
 from o1kit.models.config import LoraConfig
 from o1kit.reference import Reference
 
@@ -26,15 +26,15 @@ class StageConfig(Config):
 class OptimizerConfig(Config):
     """AdamW, for hidden matrices also Muon, with linear warm-up and a cosine decay to `final_lr_fraction`."""
 
-    lr: Positive = 1e-3
+    lr: LearningRate = 1e-3
     """Peak learning rate."""
-    muon_lr: Positive | None = None
+    muon_lr: LearningRate | None = None
     """Peak learning rate of Muon (Jordan et al. 2024) for the hidden matrices; null trains them with AdamW too."""
     weight_decay: NonNegative = 0.01
     """Decoupled weight decay of matrices."""
     betas: list[Probability] = Field(default=[0.9, 0.95], min_length=2, max_length=2)
     """Decay rates of the two moments."""
-    warmup_steps: Annotated[int, Field(ge=0), STEPS] = 50
+    warmup_steps: StepsOrZero = 50
     """Steps of linear warm-up."""
     final_lr_fraction: Probability = 0.1
     """Learning rate at the end, relative to the peak."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from o1kit import registry
 from o1kit.engines.policy import PromptTemplate
-from o1kit.errors import DataError
+from o1kit.errors import DataError, RecipeError
 from o1kit.models.config import HfModelConfig, ScratchModelConfig
 from o1kit.models.language_model import LanguageModel
 from o1kit.models.load import add_lora, build_scratch, load_directory, load_hf, load_tokenizer
@@ -111,7 +111,11 @@ def check_prompts(suite: Suite, template: PromptTemplate, context: int) -> None:
 def trainable(model: LanguageModel, inputs: StageInputs) -> LanguageModel:
     """The model with the stage's adapters, if its recipe section asks for them."""
     if inputs.config.lora is not None:
-        add_lora(model, inputs.config.lora)
+        try:
+            add_lora(model, inputs.config.lora)
+        except RecipeError as error:
+            i = [stage.name for stage in inputs.recipe.stages].index(inputs.config.name)
+            raise error.at(inputs.recipe.where("stages", i, "lora", "targets")) from error
     return model
 
 

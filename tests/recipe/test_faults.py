@@ -65,7 +65,7 @@ def test_faults_come_in_the_order_of_lines() -> None:
         ("steps: 5", "steps: true", "Write a whole number.", None),
         ("steps: 5", "steps: 0", "Use at least 1. It is: Optimizer steps.", "1"),
         ("lr: 1e-5", "lr: '1e-5'", "Write the number without quotes: 1e-5.", "1e-5"),
-        ("lr: 1e-5", "lr: 0", "Use more than 0.", None),
+        ("lr: 1e-5", "lr: 0", "Use more than 0 and at most 100.", None),
         ("path: x.jsonl", "path: 7", "Put it into quotes: '7'.", "'7'"),
         ("splits: [heldout]", "splits: heldout", "Put it into brackets: [heldout].", "[heldout]"),
         ("lora: {rank: 4}", "lora: 4", "Write a section, with keys and values", None),

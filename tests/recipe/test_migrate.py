@@ -8,8 +8,9 @@ import pytest
 
 from o1kit.cli.recipe_migrate import migrate
 from o1kit.errors import RecipeError
+from o1kit.recipe import migrate as migrating
 from o1kit.recipe.loader import load
-from o1kit.recipe.migrate import migrated
+from o1kit.recipe.migrate import RENAMED, migrated
 
 OLD = """\
 # A recipe of before.
@@ -132,7 +133,8 @@ def test_the_constant_of_puct_is_told_and_moved_into_its_section(tmp_path: Path)
         f"the constant of one rule among others. Run: o1kit recipe migrate {path} --in-place"
     )
     assert str(caught.value).count("c_puct: ") == 2, "told once, and shown in its line"
-    text, changes = migrated(CONSTANT, "old.yaml")
+    text, changes, left = migrated(CONSTANT, "old.yaml")
+    assert left == []
     assert text == CONSTANT.replace("c_puct: 3   #", "selection: {kind: puct, c: 3}   #")
     assert changes == [(f"old.yaml:{row}:7", "c_puct", "selection: {kind: puct, c: 3}")]
     path.write_text(text)
@@ -176,3 +178,47 @@ def test_the_constant_beside_a_selection_is_to_be_removed(tmp_path: Path) -> Non
 def test_a_recipe_of_another_format_is_not_rewritten(version: str, told: str) -> None:
     with pytest.raises(RecipeError, match=rf"old\.yaml:2:8: o1kit: .*{told}"):
         migrated(OLD.replace("o1kit: 1", f"o1kit: {version}"), "old.yaml")
+
+
+def test_an_old_key_beside_the_new_one_stays_and_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "old.yaml"
+    both = OLD.replace("    prm: prm\n", "    prm: prm\n    judge: other\n")
+    path.write_text(both)
+    with pytest.raises(RecipeError, match=r"`prm` is now called .* `judge` is there too\. Remove the old name\."):
+        load(path)
+    migrate(path, in_place=True)
+    assert path.read_text() == NEW.replace("    judge: prm\n", "    prm: prm\n    judge: other\n")
+    row = OLD.splitlines().index("    prm: prm") + 1
+    told = "`prm`, now called `judge`, stays: `judge` is there too. Remove one of them."
+    assert f"{path}:{row}:5: {told}\n" in capsys.readouterr().out
+    migrate(path, in_place=True)
+    assert told in capsys.readouterr().out, "and told again, with nothing to change"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "left"),
+    [
+        ("- {prm: &a prm, search: {scored_by: *a}}", "- {judge: &a prm, search: {scored_by: *a}}", 1),
+        ("- {search: {scored_by: &a prm}, prm: *a}", "- {search: {scored_by: &a prm}, judge: *a}", 1),
+        ("- {name: &prm prm}\n- {search: {scored_by: *prm}}", "- {name: &prm prm}\n- {search: {scored_by: *prm}}", 1),
+        ("- {searches: [{judge: &prm prm}, {judge: *prm}]}", "- {searches: [{judge: &prm judge}, {judge: *prm}]}", 0),
+        ("- {search: &s {judge: prm}}\n- {search: *s}", "- {search: &s {judge: judge}}\n- {search: *s}", 0),
+        ("- {search: &s {judge: prm}}\n- {other: *s}", "- {search: &s {judge: prm}}\n- {other: *s}", 1),
+        ('- {search: {judge: "p\\x72m"}}', '- {search: {judge: "p\\x72m"}}', 1),
+        ("- {n: &c 3, search: {c_puct: *c}}", "- {n: &c 3, search: {c_puct: *c}}", 1),
+        ("- {search: {c_puct: &c 3}, n: *c}", "- {search: {c_puct: &c 3}, n: *c}", 1),
+    ],
+)
+def test_what_an_alias_uses_elsewhere_stays_as_it_is_and_is_told(old: str, new: str, left: int) -> None:
+    text, _, told = migrated(f"stages:\n{old}\n", "o.yaml")
+    assert text == f"stages:\n{new}\n"
+    assert len(told) == left and all(line.startswith("o.yaml:") for line in told)
+
+
+def test_nothing_is_written_that_could_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "old.yaml"
+    path.write_text(OLD)
+    monkeypatch.setattr(migrating, "RENAMED", (RENAMED[0]._replace(new="policy: sft"), *RENAMED[1:]))
+    with pytest.raises(RecipeError, match=r"old\.yaml: cannot be rewritten: .*Change it by hand\.\n.*not valid YAML"):
+        migrate(path, in_place=True)
+    assert path.read_text() == OLD

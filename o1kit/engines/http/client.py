@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 
+from o1kit.functional.secrets import hide
+
 MAX_BODY = 64 * 2**20
 """Bytes of one reply that are read; what a server sends beyond is a failure."""
 MAX_LINE = 8 * 2**20
@@ -77,7 +79,7 @@ class Client:
                     continue
                 event = self._json(data)
                 if not isinstance(event, dict):
-                    raise Refused(0, f"sent an event that is no object: {_shown(event)}")
+                    raise Refused(0, f"sent an event that is no object: {self._shown(event)}")
                 if field == b"error" or event.get("error"):
                     raise self._failure(int(_number(event, "code", 500)), event)
                 yield event
@@ -96,28 +98,38 @@ class Client:
         except httpx.HTTPError as error:
             raise Unavailable(self._clean(f"{type(error).__name__}: {error}".rstrip(": "))) from None
         except (httpx.InvalidURL, UnicodeError) as error:
-            raise Refused(0, f"not a usable address: {error}") from None
+            raise Refused(0, self._clean(f"not a usable address: {error}")) from None
 
     def _failure(self, status: int, reply: Any, retry_after: str = "") -> Refused | Unavailable:
         """408, 429 and 5xx may be tried again, everything else is final."""
         error = reply.get("error") if isinstance(reply, dict) else None
         inner = error if isinstance(error, dict) else reply if isinstance(reply, dict) else {}
         text = inner.get("message") or inner.get("detail") or error or reply
-        message = self._clean(_shown(text))
+        message = self._shown(text)
         if status in (408, 429) or status >= 500:
             busy = status in (408, 429, 503)
             wait = float(retry_after) if retry_after.isdigit() else 0.0
             return Unavailable(f"HTTP {status}: {message}", wait if busy else None)
-        return Refused(status, message, str(inner.get("type", ""))[:SHOWN])
+        return Refused(status, message, self._shown(inner.get("type", "")))
 
     def _json(self, text: bytes) -> Any:
         try:
             return json.loads(text)
         except (ValueError, RecursionError):
-            raise Refused(0, f"sent what is no JSON: {self._clean(_shown(text.decode('utf-8', 'replace')))}") from None
+            raise Refused(0, f"sent what is no JSON: {self._shown(text.decode('utf-8', 'replace'))}") from None
+
+    def _shown(self, value: Any) -> str:
+        """What a server said, on one line and not too long: without the key, which a cut would make hard to find."""
+        text = self._clean(value if isinstance(value, str) else json.dumps(value, default=str))
+        text = "".join(c if c.isprintable() else " " for c in text).strip()
+        return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
 
     def _clean(self, text: str) -> str:
-        return text.replace(self.api_key, "***") if self.api_key else text
+        """The text without the key, also as JSON writes it, and without other secrets."""
+        if self.api_key:
+            for written in (self.api_key, json.dumps(self.api_key)[1:-1]):
+                text = text.replace(written, "***")
+        return hide(text)
 
 
 async def _body(response: httpx.Response) -> bytes:
@@ -156,9 +168,3 @@ def _number(event: Mapping[str, Any], name: str, otherwise: float) -> float:
     error = event.get("error")
     value = error.get(name) if isinstance(error, dict) else event.get(name)
     return value if isinstance(value, int | float) and 400 <= value < 600 else otherwise
-
-
-def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
-    text = "".join(c if c.isprintable() else " " for c in text).strip()
-    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from o1kit.engines.http.reply import Chunk, Malformed, Token
+from o1kit.functional.secrets import hide
 from o1kit.protocols import Sampling
 from o1kit.types import Usage
 
@@ -122,7 +123,7 @@ class Draft:
     def _finish(self, reason: str) -> None:
         """The server has nothing more: its own end of text, or the limit."""
         if reason not in ("stop", "length"):
-            raise Malformed(f"a sample ended for the reason {reason[:40]!r}")
+            raise Malformed(f"a sample ended for the reason {hide(reason)[:40]!r}")
         if not self.reports_ids:
             self.tokens.clear()
             self._take([Token(i, None) for i in self.words.encode(self.text)])

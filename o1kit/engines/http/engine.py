@@ -22,6 +22,7 @@ from o1kit.engines.http.probe import GREEDY, Capabilities, common, probe
 from o1kit.engines.http.reply import Malformed, Token, chunk_of, model_names
 from o1kit.errors import DataError, EnvironmentFailure
 from o1kit.functional.keys import derive
+from o1kit.functional.secrets import remember
 from o1kit.ledger import Ledger
 from o1kit.models.config import ServersConfig
 from o1kit.protocols import Sampling
@@ -308,4 +309,5 @@ def _key(config: ServersConfig) -> str | None:
     key = os.environ.get(config.api_key_env, "").strip()
     if not key:
         raise EnvironmentFailure(f"engine.api_key_env: the variable {config.api_key_env} is not set. Export it.")
+    remember(key, f"${{env:{config.api_key_env}}}")
     return key

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from o1kit.functional.secrets import hide
+
 PREFIX = "token_id:"
 
 
@@ -149,13 +151,13 @@ def _logprob(value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or value > 1e-3:
-        raise Malformed(f"{str(value)[:40]!r} is no log-probability")
+        raise Malformed(f"{hide(str(value))[:40]!r} is no log-probability")
     return min(float(value), 0.0)
 
 
 def _count(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 31:
-        raise Malformed(f"{name} is {str(value)[:40]!r}, not a number of tokens")
+        raise Malformed(f"{name} is {hide(str(value))[:40]!r}, not a number of tokens")
     return value
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from o1kit.config import TOKENS, Config, Count, Probability, StageName
+from o1kit.config import TOKENS, Config, Count, CountOrZero, Probability, StageName
 from o1kit.registry import suggestion
 
 ActionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
@@ -23,7 +23,7 @@ class ActionConfig(Config):
     """What may follow, and how many of each; empty: as at the start."""
     model: StageName | None = None
     """Stage whose model writes it; null: the policy. Another model does not agree with itself so easily."""
-    max_tokens: Annotated[int, Field(ge=0), TOKENS] = 0
+    max_tokens: Annotated[CountOrZero, TOKENS] = 0
     """Ends the action after so many tokens; 0: at the end of the step."""
 
 

@@ -5,11 +5,11 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from o1kit.config import (
-    COUNT,
     SHARE,
     TOKENS,
     Config,
     Count,
+    CountOrZero,
     FilePath,
     NonNegative,
     Positive,
@@ -61,7 +61,7 @@ class MonteCarloLabelsConfig(Config):
     """Training problems to label."""
     chains: Count = 4
     """Chains sampled for each problem."""
-    completions: Annotated[int, Field(ge=0), COUNT] = 4
+    completions: CountOrZero = 4
     """Completions sampled from each prefix (N); 0: only the ends of chains are labelled, by the verifier."""
     estimate: Estimate = "soft"
     """`soft`: share of completions that reach the right answer; `hard`: 1 if any does."""
