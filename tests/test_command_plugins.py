@@ -66,4 +66,4 @@ def test_one_that_is_broken_fails_alone(site: Path, tmp_path: Path) -> None:
     assert done.returncode == 3 and (tmp_path / "imported").exists()
     assert "the plugin 'broken' of o1kit-greeting 1.2" in done.stderr and "not_there_at_all" in done.stderr
     assert core.returncode == 2 and "no such file" in core.stderr
-    assert typo.returncode == 2 and "'greet'" in typo.stderr
+    assert typo.returncode == 2 and "`o1kit greet`" in typo.stderr
