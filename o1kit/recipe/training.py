@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from o1kit.models.config import LoraConfig, ScratchModelConfig
 from o1kit.recipe.schema import Recipe
 from o1kit.recipe.source import Path, Source
 from o1kit.registry import suggestion
 from o1kit.replay.config import PrioritizedReplayConfig
-from o1kit.stages.config import OptimizerConfig
-from o1kit.stages.dpo.config import DpoConfig
 from o1kit.stages.ppo.config import PpoConfig
-from o1kit.stages.prm.config import PrmConfig
-from o1kit.stages.sft.config import SftConfig
 
 LAYERS = {
     **dict.fromkeys(("q_proj", "k_proj", "v_proj", "o_proj"), "self_attn"),
@@ -29,22 +24,11 @@ _LAYER = re.compile(r"(?:(?:(?:(?:model\.)?layers\.)?(0|[1-9]\d{0,9})\.)?(self_a
 def check_training(recipe: Recipe, source: Source) -> None:
     """Adds a fault for adapters without a place in the recipe's model, and for numbers that contradict one another."""
     for i, stage in enumerate(recipe.stages):
-        _check_warmup(stage, ("stages", i, "optimizer", "warmup_steps"), source)
         if isinstance(stage, PpoConfig):
             _check_replay(stage, ("stages", i, "replay", "capacity"), source)
         lora = getattr(stage, "lora", None)
         if isinstance(lora, LoraConfig) and isinstance(recipe.model, ScratchModelConfig):
             _check_lora(lora, ("stages", i, "lora"), recipe.model, source)
-
-
-def _check_warmup(stage: Any, path: Path, source: Source) -> None:
-    """The peak of the learning rate must be reached. The default is not told: short stages just do not reach it."""
-    total = stage.iterations * stage.updates_per_iteration if isinstance(stage, PpoConfig) else None
-    if isinstance(stage, SftConfig | DpoConfig | PrmConfig):
-        total = stage.steps
-    if total is not None and stage.optimizer.warmup_steps > max(total, OptimizerConfig().warmup_steps):
-        text = f"the stage has {total} optimizer steps, so the learning rate would never reach its peak."
-        source.fault(path, f"{text} Write at most {total}, or more steps.")
 
 
 def _check_replay(stage: PpoConfig, path: Path, source: Source) -> None:
