@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from o1kit.kinds import marker, members
 from o1kit.recipe.explain import annotation_at, at, explain, written_path
-from o1kit.recipe.nodes import steps
+from o1kit.recipe.nodes import steps, walk
 from o1kit.recipe.references import check, references
 from o1kit.recipe.schema import Recipe
 from o1kit.recipe.source import OPTION, Fault, Path, Source
@@ -38,8 +38,8 @@ def tell_rest(source: Source) -> None:
         Recipe.model_validate(source.actual(hidden=True))
     except ValidationError as error:
         explain(error, Recipe, scratch, IN_MISSING_FILE if source.partial else ())
-    data = source.actual()
-    source.faults += [fault for fault in scratch.faults if not _follows(fault, composed, data, source)]
+    unfollowed = [path for path, node in walk(source.root) if node.unfollowed] if source.root is not None else []
+    source.faults += [fault for fault in scratch.faults if not _follows(fault, composed, unfollowed, source)]
     if not source.partial:
         _tell_rules(source, [*composed, *((fault, fault.path) for fault in scratch.faults)])
 
@@ -67,9 +67,9 @@ def _name(stage: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _follows(fault: Fault, composed: Sequence[tuple[Fault, Path]], data: Any, source: Source) -> bool:
+def _follows(fault: Fault, composed: Sequence[tuple[Fault, Path]], unfollowed: Sequence[Path], source: Source) -> bool:
     """True for a fault of the schema that is there only because of another one, or may be."""
-    if "${" in str(at(data, fault.path, None)):  # a reference that could not be followed
+    if any(_within(fault.path, path) and len(path) >= len(fault.path) for path in unfollowed):
         return True
     if source.partial and _may_be_right(fault, source):
         return True
