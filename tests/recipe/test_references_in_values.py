@@ -190,7 +190,7 @@ def test_what_is_written_and_hashed_holds_names_only(monkeypatch: pytest.MonkeyP
     [
         ("name: good", "name: $${x}", [("name", 2)]),
         ("name: good\n", "name: $${x}\nnam: 1\n", [("name", 2), ("nam", 3)]),
-        ("ask: [a]", 'ask: [a], judge: sft, judge_folder: "a/$${x}"', [("stages[1]", 9)]),
+        ("ask: [a]", 'ask: [a], judge: sft, judge_folder: "a/$${x}"', [("stages[1]", 10)]),
         ("name: good\n", "name: ${seed}\nseed: ${nam}\n", [("name", 2)]),  # seed is as unknown, and told already
     ],
 )
