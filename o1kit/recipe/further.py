@@ -35,8 +35,9 @@ def tell_rest(source: Source) -> None:
         explain(error, Recipe, scratch, IN_MISSING_FILE if source.partial else ())
     unfollowed = [path for path, node in walk(source.root) if node.unfollowed] if source.root is not None else []
     source.faults += [fault for fault in scratch.faults if not _follows(fault, composed, unfollowed, source)]
-    if not source.partial:
-        _tell_rules(source, [*composed, *((fault, fault.path) for fault in scratch.faults)])
+    if not source.partial or source.based:
+        wrong = [*scratch.faults, *(Fault("", path, "") for path in unfollowed)]
+        _tell_rules(source, [*composed, *((fault, fault.path) for fault in wrong)])
 
 
 def _meant(fault: Fault, data: Any) -> Path:
@@ -102,6 +103,15 @@ def _tell_rules(source: Source, known: Sequence[tuple[Fault, Path]]) -> None:
     rules = Rules(recipe, kept, mended)
     for fault in found.faults:
         path = fault.path
-        if rules.hold(path, only_names=fault in names.faults):
+        only_names = fault in names.faults
+        if source.partial and not _stands(fault, only_names):
+            continue
+        if rules.hold(path, only_names=only_names):
             path = (STAGES, kept[int(path[1])], *path[2:]) if rules.of_stage(path) else path
             source.fault(path, fault.message, suggestion=fault.suggestion)
+
+
+def _stands(fault: Fault, only_names: bool) -> bool:
+    """True for a rule's fault that stands whatever a missing overlay adds: no stage, or generator, of such a name."""
+    named = only_names and not any(part in ("split", "splits") for part in fault.path) and len(fault.path) > 2
+    return named or fault.path[-1:] == ("generator",)

@@ -98,6 +98,8 @@ class Source:
     """The text of each file that was read, by the name that places begin with."""
     partial: bool = False
     """True if a file could not be read, which is among the faults: what is not there may be in that."""
+    based: bool = False
+    """True if the recipe and all that it extends could be read: only an overlay may be missing."""
     _secrets: list[Node] = field(default_factory=list)
 
     def place(self, path: Path, *, key: bool = False) -> str:

@@ -151,6 +151,12 @@ def test_a_missing_overlay_hides_nothing_of_the_recipe(tmp_path: Path, overlay: 
     assert fault.file == str(tmp_path / "o0.yaml") and not fault.message.startswith(str(tmp_path))
     found = told(tmp_path, GOOD.replace("steps: 5", "stepz: 5"), overlays=(overlay, "seed: abc\n"))
     assert sorted(paths(found)) == ["", "seed", "stages[0].stepz"]
+    text = GOOD.replace("policies: [sft, ppo]", "policies: [sft, ppp]").replace("chain_sum", "chain_sumx")
+    text = text.replace("splits: [heldout]", "splits: [its_own]")
+    found = told(tmp_path, text, overlays=(overlay,))
+    assert sorted(paths(found)) == ["", "stages[3].policies[1]", "tasks.train.sources[0].generator"]
+    found = told(tmp_path, f"extends: none.yaml\n{text}", overlays=(overlay,))
+    assert set(paths(found)) == {"", "extends"}, "what is extended may have all of it"
 
 
 def test_no_file_is_left_out_without_a_word(tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ def test_two_faults_are_told_as_each_is_alone() -> None:
         (["stages.sft.kind=prn", "stages.eval.policies=[sft,x]"], ["stages[0].kind", "stages[3].policies[1]"]),
         (["stages.ppo.policy=[]", "stages.ppo.judge=prmm"], ["stages[2].judge", "stages[2].policy"]),
         (["stages.prm.kind=prn", "stages.eval.seeds=0"], ["stages[1].kind", "stages[3].seeds"]),
+        (["name=${tasks.train.sources[0].generator}", "tasks.train.sources[0].generator=${nam}"], ["name"]),
         (["stages.sft.name=[]", "stages.eval.policies=[x]"], ["stages[0].name"]),  # x may be its name
     ],
 )
