@@ -99,7 +99,10 @@ class _Resolver:
                 self.value(child, (*path, i))
 
     def _text(self, node: Node, path: Path) -> None:
-        if "${" not in node.value or id(node) in self._done or self._full:
+        if "${" not in node.value or id(node) in self._done:
+            return
+        if self._full:
+            node.unfollowed = True
             return
         if id(node) in self._active:
             circle = [show(p) for p in self._active.values()]
@@ -110,6 +113,7 @@ class _Resolver:
         try:
             self._replace(node, path)
         except _Refused as error:
+            node.unfollowed = True
             if len(self._active) > 1:  # told once, where it begins
                 raise
             if not (isinstance(error, _Missing) and self._may_be_there(error.path)):
@@ -155,6 +159,7 @@ class _Resolver:
             raise _Refused("becomes nested too deeply or too large.")
         made = copied(found)
         node.value, node.text, node.public, node.secret = made.value, made.text, made.public, made.secret
+        node.unfollowed = made.unfollowed
 
     def _part(self, match: re.Match[str]) -> Node:
         if match[0] == "$${":

@@ -41,6 +41,7 @@ def read_layers(path: Path, overlays: Sequence[Path] = ()) -> Layers:
     """
     reader = _Reader(Source(str(path)))
     reader.add(path, str(path))
+    reader.layers.source.based = not reader.layers.source.partial
     for file in overlays:
         reader.overlay(file)
     layers = reader.layers

@@ -32,6 +32,8 @@ class Node:
     """How a value with a secret, or with a literal `${`, is written down; None: as it is."""
     secret: bool = False
     """True for what holds a value of the environment."""
+    unfollowed: bool = False
+    """True for a value that still names what could not be put in its place."""
 
 
 def show(path: Path) -> str:
@@ -105,7 +107,7 @@ def copied(node: Node) -> Node:
         value = {key: copied(child) for key, child in value.items()}
     elif isinstance(value, list):
         value = [copied(child) for child in value]
-    return Node(value, node.place, node.key, node.tag, node.text, node.public, node.secret)
+    return Node(value, node.place, node.key, node.tag, node.text, node.public, node.secret, node.unfollowed)
 
 
 def written(node: Node) -> Any:

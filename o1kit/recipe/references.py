@@ -120,7 +120,7 @@ def check(recipe: Recipe, source: Source) -> None:
     )
     if "train" not in recipe.tasks and (learns or isinstance(recipe.model, ScratchModelConfig)):
         source.fault(("tasks",), "needs a split `train`: the problems that stages learn from.", key=True)
-    _check_stages(recipe, source)
+    check_names(recipe, source)
     for i, stage in enumerate(recipe.stages):
         if isinstance(stage, PpoConfig):
             _check_search(stage.search, ("stages", i, "search"), stage.judge, recipe, source)
@@ -143,6 +143,28 @@ def check(recipe: Recipe, source: Source) -> None:
             _check_labels(recipe, stage, ("stages", i), source)
         if isinstance(recipe.engine, HttpEngineConfig):
             _check_served(recipe, stage, i, source)
+
+
+def check_names(recipe: Recipe, source: Source) -> None:
+    """Adds a fault for each stage and split that is named and not there: nothing else of the stages is asked."""
+    _check_stages(recipe, source)
+    for i, stage in enumerate(recipe.stages):
+        for path, split in _splits(stage):
+            if split not in recipe.tasks:
+                text = f"there is no split {split!r} in tasks.{suggestion(split, list(recipe.tasks))}"
+                source.fault(("stages", i, *path), text)
+
+
+def _splits(stage: Any) -> list[tuple[Path, str]]:
+    """The splits that a stage names, each with its place in the stage."""
+    match stage:
+        case EvaluateConfig():
+            return [(("splits", j), split) for j, split in enumerate(stage.splits)]
+        case RolloutConfig():
+            return [(("split",), stage.split)]
+        case LabelsConfig() if isinstance(stage.source, SAMPLED):
+            return [(("split",) if "split" in stage.model_fields_set else (), stage.split)]
+    return []
 
 
 def _check_model(recipe: Recipe, source: Source) -> None:
@@ -225,10 +247,6 @@ def _check_search(search: SearchConfig, path: Path, judge: JudgeConfig | None, r
 
 
 def _check_evaluation(recipe: Recipe, stage: EvaluateConfig, i: int, source: Source) -> None:
-    for j, split in enumerate(stage.splits):
-        if split not in recipe.tasks:
-            text = f"there is no split {split!r} in tasks.{suggestion(split, list(recipe.tasks))}"
-            source.fault(("stages", i, "splits", j), text)
     check_judge(stage.judge, ("stages", i, "judge"), recipe, source)
     check_measured(stage, ("stages", i), recipe, source, lambda s: [r.stage for r in references(s)])
     _check_baseline(recipe, stage, i, source)
@@ -264,10 +282,7 @@ def _check_rollout(recipe: Recipe, stage: RolloutConfig, i: int, source: Source)
     _check_value_head(stage.search, path, [stage.policy], recipe, remedy, source)
     _check_value_judge(stage.judge, ("stages", i, "judge"), [stage.policy], recipe, source)
     split = recipe.tasks.get(stage.split)
-    if split is None:
-        text = f"there is no split {stage.split!r} in tasks.{suggestion(stage.split, list(recipe.tasks))}"
-        source.fault(("stages", i, "split"), text)
-    elif stage.num_problems is not None and stage.num_problems > split.num_problems:
+    if split is not None and stage.num_problems is not None and stage.num_problems > split.num_problems:
         text = f"split {stage.split!r} has {split.num_problems} problems. Take at most so many, or make it larger."
         source.fault(("stages", i, "num_problems"), text)
     if isinstance(stage.search, GreedyConfig) and stage.samples > 1:
@@ -282,9 +297,6 @@ def _source_kind(stage: Any) -> str | None:
 
 def _check_labels(recipe: Recipe, stage: LabelsConfig | PairsConfig, path: Path, source: Source) -> None:
     """Labels and pairs need chains that were verified, and trees of steps with the tokens of one tokenizer."""
-    if isinstance(stage, LabelsConfig) and isinstance(stage.source, SAMPLED) and stage.split not in recipe.tasks:
-        text = f"there is no split {stage.split!r} in tasks.{suggestion(stage.split, list(recipe.tasks))}"
-        source.fault((*path, "split") if "split" in stage.model_fields_set else path, text)
     other = next((s for s in recipe.stages if s.name == getattr(stage.source, "of", None)), None)
     if isinstance(other, RolloutConfig):
         _check_trees(other, stage, path, source)

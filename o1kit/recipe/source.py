@@ -32,7 +32,17 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
 _NOT_FINITE = {".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf, ".nan": math.nan}
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
-_PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")}
+_YAML = "tag:yaml.org,2002:"
+_TAGGED: dict[str, tuple[type, str]] = {
+    f"{_YAML}str": (str, "a text"),
+    f"{_YAML}int": (int, "a whole number"),
+    f"{_YAML}float": (float, "a number"),
+    f"{_YAML}bool": (bool, "true or false"),
+    f"{_YAML}null": (type(None), "null"),
+    f"{_YAML}seq": (list, "a list"),
+    f"{_YAML}map": (dict, "a section"),
+}
+"""What each of YAML's tags makes of what follows it, quoted or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +98,8 @@ class Source:
     """The text of each file that was read, by the name that places begin with."""
     partial: bool = False
     """True if a file could not be read, which is among the faults: what is not there may be in that."""
+    based: bool = False
+    """True if the recipe and all that it extends could be read: only an overlay may be missing."""
     _secrets: list[Node] = field(default_factory=list)
 
     def place(self, path: Path, *, key: bool = False) -> str:
@@ -221,7 +233,10 @@ class _Reader:
     """Walks the composed nodes once; aliases count at every use, so none can blow up."""
 
     def __init__(self, source: Source, place: Callable[[Any], str], operators: bool) -> None:
+        from ruamel.yaml.resolver import BaseResolver
+
         self.source, self.place, self.count, self.operators = source, place, 0, operators
+        self._untagged = BaseResolver.DEFAULT_SCALAR_TAG  # this very object, where none is written
 
     def read(self, root: Any) -> Node:
         return self._node(root, (), "")
@@ -239,7 +254,7 @@ class _Reader:
         if self.operators and tag in (UNSET, REPLACE):
             made.tag = tag
             self._operand(node, made, path)
-        elif tag not in _PLAIN_TAGS:
+        elif tag not in _TAGGED:
             message = f"the tag {node.tag} is not allowed: a recipe is plain data. Remove it."
             self.source.faults.append(Fault(made.place, path, message))
             return made
@@ -249,13 +264,29 @@ class _Reader:
                 message = "holds half of a character (a lone surrogate). Write the whole character."
                 self.source.faults.append(Fault(made.place, path, message))
                 return made
-            made.value = scalar(text) if node.style is None else text
-            made.text = text if node.style is None else None
+            self._scalar(node, made, text)
         elif node.id == "mapping":
             made.value = self._mapping(node, path)
         else:
             made.value = [self._node(item, (*path, i), "") for i, item in enumerate(node.value)]
+        if tag in _TAGGED and type(made.value) is not _TAGGED[tag][0] and node.ctag is not self._untagged:
+            text = f"the tag !!{tag.removeprefix(_YAML)} needs {_TAGGED[tag][1]}. Remove the tag, or change the value."
+            self.source.faults.append(Fault(made.place, path, text))
+            made.value = made.text = None
         return made
+
+    def _scalar(self, node: Any, made: Node, text: str) -> None:
+        """Reads a single value: as its tag says, else as it looks if it is not quoted."""
+        tagged = str(node.tag) in _TAGGED and node.ctag is not self._untagged
+        if not tagged:
+            made.value = scalar(text) if node.style is None else text
+            made.text = text if node.style is None else None
+        elif _TAGGED[str(node.tag)][0] is str:
+            made.value = text
+        else:
+            value = scalar(text)
+            whole = type(value) is int and _TAGGED[str(node.tag)][0] is float
+            made.value = float(value) if whole else value
 
     def _operand(self, node: Any, made: Node, path: Path) -> None:
         """Adds a fault for a tag on what it is not for."""

@@ -78,7 +78,7 @@ def test_faults_of_composition_do_not_hide_references_nor_rules(
         "extends: base.yaml\n+seed: 3\nengine: {max_batch: '${env:O1KIT_NOPE}'}\n"
         "stages: {sftt: {steps: 3}, prm: {steps: '${foo.bar}'}, eval: {judge: !unset, splits: [nosplit]}}\n"
     )
-    expected = ["engine.max_batch", "seed", "stages.sftt", "stages[1].steps"]
+    expected = ["engine.max_batch", "seed", "stages.sftt", "stages[1].steps", "stages[3].splits[0]"]
     assert sorted(paths(told(tmp_path, text))) == expected, "sftt is probably sft, which `eval` names"
     text = text.replace("sftt: {steps: 3}, ", "")
     expected = ["engine.max_batch", "seed", "stages[1].steps", "stages[3].splits[0]"]
@@ -111,7 +111,7 @@ def test_a_fault_outside_of_the_stages_does_not_hide_rules_between_them(tmp_path
 
 
 def test_what_is_put_in_place_of_a_fault_breaks_no_rule(tmp_path: Path) -> None:
-    text = "extends: base.yaml\nmodel: {hidden_size: abc, num_heads: 5}\nstages: {sft: {steps: 0}}\n"
+    text = "extends: base.yaml\nmodel: {hidden_size: abc, num_heads: 8}\nstages: {sft: {steps: 0}}\n"
     assert paths(told(tmp_path, text)) == ["model.hidden_size", "stages[0].steps"]
     rollout = "{kind: rollout, name: more, policy: sft, split: heldout, num_problems: 99, search: {kind: greedy}}"
     text = f"extends: base.yaml\ntasks: {{heldout: {{num_problems: x}}}}\n+stages: [{rollout}]\n"
@@ -124,7 +124,7 @@ def test_choices_hold_the_stages_in_which_something_else_is_wrong(tmp_path: Path
     assert paths(faults) == ["stages[0].steps", "stages[1].policy"]
     assert "Did you mean 'sft'?" in faults[1].message
     for name in ("3", "!foo sft", "'${nope.x}'"):  # which stage is of a name that cannot be read, is not known
-        text = f"extends: base.yaml\nstages: {{sft: {{name: {name}}}, eval: {{splits: [nosplit]}}}}\n"
+        text = f"extends: base.yaml\nstages: {{sft: {{name: {name}}}, eval: {{policies: [nosuch]}}}}\n"
         assert len(told(tmp_path, text)) == 1
 
 
@@ -151,6 +151,12 @@ def test_a_missing_overlay_hides_nothing_of_the_recipe(tmp_path: Path, overlay: 
     assert fault.file == str(tmp_path / "o0.yaml") and not fault.message.startswith(str(tmp_path))
     found = told(tmp_path, GOOD.replace("steps: 5", "stepz: 5"), overlays=(overlay, "seed: abc\n"))
     assert sorted(paths(found)) == ["", "seed", "stages[0].stepz"]
+    text = GOOD.replace("policies: [sft, ppo]", "policies: [sft, ppp]").replace("chain_sum", "chain_sumx")
+    text = text.replace("splits: [heldout]", "splits: [its_own]")
+    found = told(tmp_path, text, overlays=(overlay,))
+    assert sorted(paths(found)) == ["", "stages[3].policies[1]", "tasks.train.sources[0].generator"]
+    found = told(tmp_path, f"extends: none.yaml\n{text}", overlays=(overlay,))
+    assert set(paths(found)) == {"", "extends"}, "what is extended may have all of it"
 
 
 def test_no_file_is_left_out_without_a_word(tmp_path: Path) -> None:

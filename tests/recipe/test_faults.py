@@ -153,8 +153,11 @@ def test_json_of_faults_and_of_a_valid_recipe(tmp_path: Path) -> None:
         ([("steps: 5", "stepz: 5"), ("model: prm", "model: pmr")], ["stages[0].stepz", "stages[2].reward.of[1].model"]),
         # The slip is in the reference's own key.
         ([("    policy: sft\n    labels", "    polcy: stf\n    labels")], ["stages[1].polcy", "stages[1].policy"]),
-        # Nothing is said about stages that refer to one in which something is wrong, and all about the others.
-        ([("chains: 2", "chains: 0"), ("policies: [sft, ppo]", "policies: [stf]")], ["stages[1].labels.chains"]),
+        # Only the rules that read what is wrong say nothing of it, and of stages that refer to it.
+        (
+            [("chains: 2", "chains: 0"), ("policies: [sft, ppo]", "policies: [stf]")],
+            ["stages[1].labels.chains", "stages[3].policies[0]"],
+        ),
         (
             [("alpha: 0.6", "alpha: -1"), ("hidden_size: 64", "hidden_size: 65")],
             ["model.hidden_size", "stages[2].replay"],

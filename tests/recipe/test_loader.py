@@ -332,3 +332,52 @@ def test_faults_of_composition_do_not_hide_the_others(tmp_path: Path) -> None:
     assert {"name", "model", "stages", "task", "tasks"} <= set(
         re.findall(r"r\.yaml:\d+:\d+: ([a-z]+): ", str(caught.value))
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("!!str 5", "5"),
+        ("!!str", ""),
+        ("!!str true", "true"),
+        ('!!int "5"', 5),
+        ("!!float 5", 5.0),
+        ("!!float '1e-5'", 1e-5),
+        ("!!bool 'true'", True),
+        ('!!null ""', None),
+        ("!!seq [1]", [1]),
+        ("!!map {b: 1}", {"b": 1}),
+        ('"5"', "5"),
+        ("5", 5),
+    ],
+)
+def test_tags_of_yaml_are_obeyed(written: str, value: Any) -> None:
+    source = parse(f"a: {written}\n", "r.yaml")
+    assert not source.faults
+    assert source.data["a"] == value and type(source.data["a"]) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("!!int many", "!!int needs a whole number"),
+        ("!!int 1.5", "!!int needs a whole number"),
+        ("!!float true", "!!float needs a number"),
+        ("!!bool maybe", "!!bool needs true or false"),
+        ("!!null x", "!!null needs null"),
+        ("!!str [1]", "!!str needs a text"),
+        ("!!map x", "!!map needs a section"),
+        ("!!seq {}", "!!seq needs a list"),
+    ],
+)
+def test_what_does_not_fit_its_tag_is_a_fault_at_its_place(written: str, words: str) -> None:
+    (fault,) = parse(f"b: 1\na: {written}\n", "r.yaml").faults
+    assert (fault.line, fault.column, fault.path) == (2, 4, ("a",)) and words in fault.message
+
+
+def test_a_name_with_a_tag_is_a_text() -> None:
+    assert recipe_from(parse(GOOD.replace("name: good", "name: !!str 5\nseed: !!int '7'"), "r.yaml")).seed == 7
+    assert recipe_from(parse(GOOD, "r.yaml"), ["name=!!str 5"]).name == "5"
+    with pytest.raises(RecipeError) as caught:
+        recipe_from(parse(GOOD.replace("steps: 5", "steps: !!int many"), "r.yaml"))
+    assert len(caught.value.faults) == 1

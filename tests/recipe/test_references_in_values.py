@@ -12,7 +12,7 @@ from o1kit.errors import RecipeError
 from o1kit.plan import compile_recipe
 from o1kit.recipe.loader import recipe_from
 from o1kit.recipe.schema import Recipe
-from o1kit.recipe.source import MAX_NODES, Source, parse
+from o1kit.recipe.source import MAX_NODES, Fault, Source, parse, show
 
 GOOD = """\
 o1kit: 1
@@ -183,3 +183,20 @@ def test_what_is_written_and_hashed_holds_names_only(monkeypatch: pytest.MonkeyP
     assert prints[0] == prints[1]
     plain, _ = read("some/model", "m/s3cret-one")
     assert compile_recipe(plain).stages[0].fingerprint != prints[0][0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("name: good", "name: $${x}", [("name", 2)]),
+        ("name: good\n", "name: $${x}\nnam: 1\n", [("name", 2), ("nam", 3)]),
+        ("ask: [a]", 'ask: [a], judge: sft, judge_folder: "a/$${x}"', [("stages[1]", 10)]),
+        ("name: good\n", "name: ${seed}\nseed: ${nam}\n", [("name", 2)]),  # seed is as unknown, and told already
+    ],
+)
+def test_a_fault_of_what_holds_a_literal_is_told_where_it_is(
+    old: str, new: str, expected: list[tuple[str, int]]
+) -> None:
+    with pytest.raises(RecipeError) as caught:
+        recipe_from(parse(GOOD.replace(old, new, 1), "r.yaml"))
+    assert [(show(fault.path), fault.line) for fault in caught.value.faults if isinstance(fault, Fault)] == expected
