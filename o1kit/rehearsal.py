@@ -17,6 +17,7 @@ from o1kit.errors import DataError, EnvironmentFailure, O1kitError, RecipeError,
 from o1kit.identity import Identities
 from o1kit.kinds import used
 from o1kit.models.config import HttpEngineConfig, LoraConfig, ServersConfig
+from o1kit.models.reading import check_readable
 from o1kit.outlook import WORK, Row, outlook
 from o1kit.planning.weights import Weights, weights_of
 from o1kit.recipe.judges import judge_servers
@@ -93,9 +94,14 @@ def _files(identities: Identities, stage: Any) -> Iterator[O1kitError]:
         if not (file.is_file() or (used(stage.config) and file.is_dir())):  # a plugin may read a folder
             yield DataError(f"{file}: there is no such file. Check the path.")
     judge = getattr(stage.config, "judge_folder", None)
-    if judge is not None and not (identities.recipe_directory / judge).is_dir():
-        folder = identities.recipe_directory / judge
+    folder = None if judge is None else identities.recipe_directory / judge
+    if folder is not None and not folder.is_dir():
         yield DataError(f"{folder}: there is no such folder. Check `judge_folder`.")
+    elif folder is not None:
+        try:
+            check_readable(folder)
+        except DataError as error:
+            yield error
 
 
 def _adapters(plan: Plan, working: Sequence[Any]) -> Iterator[O1kitError]:

@@ -93,6 +93,23 @@ def test_a_folder_without_a_policy_is_not_evaluated(
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("described", [True, False])
+def test_a_folder_without_a_reward_model_judges_nothing(
+    described: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("policy", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text('{"model_type": "llama"}')
+    if described:
+        (tmp_path / "other" / "reward.json").write_text("{}")
+    command = ["eval", str(tmp_path / "policy"), "--tasks", "chain_sum", "--search", "best_of_n:num_samples=2"]
+    assert main([*command, "--judge", str(tmp_path / "other"), "--out", str(tmp_path / "out")]) == 4
+    told = capsys.readouterr().err
+    assert f"{tmp_path / 'other'}: holds no reward model: there is no head.safetensors in it" in told
+    assert ("no reward.json" in told) != described
+    assert not (tmp_path / "out").exists(), "nothing was begun"
+
+
 @pytest.mark.slow
 def test_a_model_that_is_not_here_is_not_looked_for_on_the_network(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "o1kit", "eval", "nobody/nothing-of-this-name", "--tasks", "chain_sum"]

@@ -59,6 +59,7 @@ def evaluate(
     """Evaluate a model's folder without writing a recipe."""
     from o1kit.artifacts import write_atomic
     from o1kit.config import public
+    from o1kit.models.reading import check_readable
     from o1kit.plan import compile_recipe
     from o1kit.recipe.compose import Wanted, compose, text_of
     from o1kit.recipe.loader import recipe_from
@@ -66,6 +67,8 @@ def evaluate(
     from o1kit.stages.evaluate.seen import write_texts
 
     _check_model(Path(model))
+    if judge is not None:
+        check_readable(Path(judge))
     folder = out or Path("runs") / f"eval-{Path(model).resolve().name}"
     searches, name = search or ["greedy"], folder.resolve().name
     texts = _known(Path(model), *([Path(judge)] if judge is not None else []))

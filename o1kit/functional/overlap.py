@@ -30,7 +30,7 @@ class Match(NamedTuple):
 
     share: float
     nearest: int | None
-    """The one that has most of them; None where the share is 0."""
+    """The very same one, else the one that differs in case and the like only, else the one that has most of them."""
     exact: bool
     """The very same text is known."""
     normalised: bool
@@ -61,8 +61,9 @@ class KnownTexts:
 
     def __init__(self, texts: Sequence[str], n: int = 13) -> None:
         self.n = n
-        self._exact = set(texts)
-        self._normalised = {normalised(text) for text in texts}
+        last_first = list(enumerate(texts))[::-1]  # the first of equal ones stays
+        self._exact = {text: i for i, text in last_first}
+        self._normalised = {normalised(text): i for i, text in last_first}
         self._ids: dict[str, int] = {}
         split = [self._numbers(text) for text in texts]
         self._tables = {size: _table(split, size) for size in {n, min(n, SHORT)}}
@@ -71,7 +72,9 @@ class KnownTexts:
     def find(self, text: str) -> Match:
         """How far a text is known."""
         share, nearest = self._share(self._numbers(text))
-        return Match(share, nearest, text in self._exact, normalised(text) in self._normalised)
+        exact, plain = self._exact.get(text), self._normalised.get(normalised(text))
+        same = exact if exact is not None else plain
+        return Match(share, nearest if same is None else same, exact is not None, plain is not None)
 
     @property
     def ignored(self) -> int:

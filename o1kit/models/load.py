@@ -19,9 +19,7 @@ from transformers import (
 from o1kit.errors import EnvironmentFailure, RecipeError
 from o1kit.models.config import HfModelConfig, LoraConfig, ScratchModelConfig
 from o1kit.models.language_model import LanguageModel
-from o1kit.models.reading import read_reading, reading_ids
-
-HEAD_FILE = "head.safetensors"
+from o1kit.models.reading import HEAD, read_reading, reading_ids
 
 
 def build_scratch(config: ScratchModelConfig, tokenizer: PreTrainedTokenizerFast, seed: int) -> LanguageModel:
@@ -103,7 +101,7 @@ def load_directory(
     if context_length is not None:
         lm.config.max_position_embeddings = min(context_length, lm.config.max_position_embeddings)
     model = LanguageModel(lm)
-    head = Path(source) / HEAD_FILE
+    head = Path(source) / HEAD
     if head.is_file():
         model.add_head()
         assert model.head is not None
@@ -128,7 +126,7 @@ def save_directory(model: LanguageModel, tokenizer: Any, directory: Path) -> Non
     tokenizer.save_pretrained(directory)
     if model.head is not None:
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.head.state_dict().items()}
-        save_file(state, directory / HEAD_FILE)
+        save_file(state, directory / HEAD)
 
 
 def add_lora(model: LanguageModel, config: LoraConfig) -> None:

@@ -17,7 +17,8 @@ from o1kit.config import Config
 from o1kit.errors import DataError
 from o1kit.functional.surprise import SIZE
 
-FILE = "reward.json"
+FILE, HEAD = "reward.json", "head.safetensors"
+"""How a reward model is read, and its scalar head: files beside its weights."""
 
 
 class Reading(Config):
@@ -112,6 +113,17 @@ def _single(text: str, name: str, tokenizer: Any) -> int | None:
 def write_reading(directory: Path, reading: Reading) -> None:
     """Writes `reward.json` beside the weights."""
     write_json(directory / FILE, reading.model_dump())
+
+
+def check_readable(directory: Path) -> None:
+    """Raises a DataError for a folder that holds no reward model: no scalar head, nor label tokens in its stead."""
+    if not directory.is_dir():
+        raise DataError(f"{directory}: there is no such folder. Name that of a reward model.")
+    if read_reading(directory).by == "head" and not (directory / HEAD).is_file():
+        also = "" if (directory / FILE).is_file() else f", and no {FILE} that names label tokens"
+        raise DataError(
+            f"{directory}: holds no reward model: there is no {HEAD} in it{also}. Name the folder of a `prm` stage."
+        )
 
 
 def read_reading(directory: Path) -> Reading:

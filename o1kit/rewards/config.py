@@ -56,9 +56,9 @@ class AskedSection(RewardSection):
 
 
 class VerifierConfig(RewardSection):
-    """1 at the end of a chain whose answer the task's own scorer accepts, else 0. Uses the ground truth: only for PPO.
+    """1 at the end of a chain whose answer the task's own scorer accepts, else 0. It uses the ground truth.
 
-    A search that it judges would be graded by what it was guided with.
+    PPO may be paid by it. A search that it judges is graded by what guided it, and is called `oracle` in every table.
     """
 
     kind: Literal["verifier"]

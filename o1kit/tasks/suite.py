@@ -77,7 +77,7 @@ class Suite:
         return _scorer(self._origins[truth.problem_id])
 
     def graders(self) -> dict[str, str]:
-        """What judges each kind of problem, by task: "math 2 (math-verify 0.9.0)". Part of every result."""
+        """What judges each kind of problem, by task: "math 3 (math-verify 0.9.0)". Part of every result."""
         found: dict[str, set[str]] = {}
         for sources in self._sources.values():
             for source in sources:

@@ -54,6 +54,12 @@ def test_the_nearest_known_text_is_named() -> None:
     assert KnownTexts([], 2).find("a b c") == (0.0, None, False, False)
 
 
+def test_the_same_text_is_nearer_than_one_that_shares_its_ngrams() -> None:
+    index = KnownTexts(["a b c d e f", "A b c!", "a b c"], 2)
+    assert index.find("a b c").nearest == 2
+    assert index.find("a, b c").nearest == 1, "the first that differs in marks and case only"
+
+
 def test_a_template_tells_nothing() -> None:
     """Problems of one template share their words; what differs decides."""
     chance = random.Random(0)

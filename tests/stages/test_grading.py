@@ -112,7 +112,7 @@ def test_what_judges_each_task_is_told_with_its_version(folder: Path) -> None:
     assert told["rows"] == "exact 1"
     assert told["letter_counting"].startswith("reasoning_gym 0.")
     two = suite_of({}, [rows, rows | {"grader": {"kind": "math"}}], folder).graders()["rows"]
-    assert two.startswith("exact 1 | math 2 (math-verify ")
+    assert two.startswith("exact 1 | math 3 (math-verify ")
 
 
 def test_no_prompt_holds_what_a_grader_knows(folder: Path) -> None:

@@ -9,7 +9,19 @@ from typing import Any
 
 import pytest
 
-from benchmarks.graders import FILES, HOSTILE, changed, fill, forms, given, grader, jobs, right_answers
+from benchmarks.graders import (
+    FILES,
+    HOSTILE,
+    changed,
+    expressions,
+    fill,
+    forms,
+    given,
+    grader,
+    jobs,
+    right_answers,
+    undecided,
+)
 from o1kit import registry
 from o1kit.errors import DataError, EnvironmentFailure
 from o1kit.rewards.pool import ScoringPool
@@ -48,6 +60,11 @@ WRONG = [
     ("9", "not 9"), ("9", "It is not 9"), (r"\sqrt{5}", "not √5"), (r"\sqrt{5}", "√6"), (r"\frac{\pi}{2}", "2/pi"),
     (r"(-\infty,-1)\cup(1,\infty)", "x<=-1 or x>1"), (r"(-\infty,-1)\cup(1,\infty)", "x<-1 or y>1"),
 ]  # fmt: skip
+OTHER_VALUES = [
+    "5 pi", "5 sqrt(2)", "5±1", "5 hundred", "5 dozen", "5 bn", "5 lakh", "5 tenths", "5 thousandths", "5 000", "5'000",
+    "5 to 6", "5~6", "5 | 6", "5 ∨ 6", "5 vs 6", "less than 5", "at least 5", "more than 5", "5 less than 9",
+    "5 or more", "5 is wrong", "5 is not the answer", "5 squared", "$5$ squared", "$5$ is wrong", "--5", "5_000",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +100,35 @@ def test_numeric_tolerances(options: dict[str, float], right: str, answer: str |
     assert grader("numeric", **options).score(GroundTruth("p", right), answer) == credit
 
 
+@pytest.mark.parametrize("kind", ["numeric", "math"])
+def test_words_and_signs_that_make_another_value_are_wrong(pool: ScoringPool, kind: str) -> None:
+    found = outcomes(pool, grader(kind), [("5", text) for text in OTHER_VALUES])
+    assert [text for text, outcome in zip(OTHER_VALUES, found, strict=True) if outcome != "wrong"] == []
+    read = [("5000", "5 000"), ("5000", "5'000"), ("500", "5 hundred"), ("60", "5 dozen"), ("5", "5, not 6"),
+            ("5", "5 apples, which is right"), ("500000", "5 hundred thousand")]  # fmt: skip
+    assert set(outcomes(pool, grader(kind), read)) == {"right"}
+
+
+@pytest.mark.parametrize("kind", ["numeric", "math"])
+def test_another_unit_is_wrong_and_a_missing_one_is_not(pool: ScoringPool, kind: str) -> None:
+    wrong = [("12 cm", "12 m"), ("12 kg", "12 g"), ("12 minutes", "12 hours"), ("$12", "12 cents")]
+    right = [("12 cm", "12"), ("12", "12 m"), ("12 cm", "12 centimeters"), ("12 apples", "12 m"), ("$12", "12 dollars")]
+    assert set(outcomes(pool, grader(kind), wrong)) == {"wrong"}
+    assert set(outcomes(pool, grader(kind), right)) == {"right"}
+
+
+def test_a_set_is_no_tuple_and_no_interval(pool: ScoringPool) -> None:
+    pairs = [(r"\{1,2\}", "(1,2)"), ("(1,2)", r"\{1,2\}"), ("(3,4)", r"$\{3,4\}$"), (r"\{3,4\}", "[3,4]")]
+    assert set(outcomes(pool, grader("math"), pairs)) == {"wrong"}
+    assert outcomes(pool, grader("math"), [(r"\{1,2\}", r"\left\{2,1\right\}")]) == ["right"]
+
+
+def test_the_speed_of_math_verify_is_measured_on_pairs_that_reach_it() -> None:
+    pairs = undecided([*expressions(50), *expressions(50), ("18", "19"), ("x^2+{a}", "x^2+{a}")])
+    assert len(pairs) == len(set(pairs)) >= 200
+    assert not {("18", "19"), ("x^2+{a}", "x^2+{a}")} & set(pairs)
+
+
 def test_numeric_needs_numbers() -> None:
     assert grader("numeric").refuses("18 apples") is None
     assert "no number" in grader("numeric").refuses("Paris")
@@ -102,8 +148,8 @@ def test_graders_of_model_text_run_in_workers_only(kind: str, monkeypatch: pytes
 
 def test_versions_say_all_that_verdicts_depend_on() -> None:
     assert label(grader("exact")) == "exact 1"
-    assert label(grader("math")).startswith("math 2 (math-verify 0.")
-    assert label(grader("numeric", relative=0.01)) == "numeric 2 (absolute 1e-06, relative 0.01)"
+    assert label(grader("math")).startswith("math 3 (math-verify 0.")
+    assert label(grader("numeric", relative=0.01)) == "numeric 3 (absolute 1e-06, relative 0.01)"
     assert "512 MB" in label(grader("python", runs_model_code=True, memory_mb=512))
 
 

@@ -31,7 +31,17 @@ from o1kit.functional.answers import find_answer, last_boxed
 from o1kit.tasks.graders.config import MathConfig
 from o1kit.tasks.graders.exact import normalise
 from o1kit.tasks.graders.grader import only_in_workers
-from o1kit.tasks.graders.numbers import Value, denied, find_number, first_statement, same_value, tidy, whole_number
+from o1kit.tasks.graders.numbers import (
+    Value,
+    denied,
+    find_number,
+    first_statement,
+    other_unit,
+    same_value,
+    says_otherwise,
+    tidy,
+    whole_number,
+)
 from o1kit.tasks.graders.plain import latex
 from o1kit.types import GroundTruth
 
@@ -52,6 +62,7 @@ _TOWER = re.compile(
 _ENVIRONMENT = re.compile(r"\$|\\\(|\\\[")
 _TRAILING_WORDS = re.compile(r"(?:[\s,]+[a-z]{2,}(?![a-z(]))+[\s.]*$", re.IGNORECASE)
 _NAMED = re.compile(r"[a-zA-Z]\s*=(?!=)\s*")
+_BUILDER = re.compile(r"[:|<>]|\\(?:mid|leq?|geq?|lt|gt|in|cup|cap)(?![a-zA-Z])")
 _OPEN, _CLOSE = "([{", ")]}"
 
 
@@ -63,7 +74,7 @@ class MathGrader:
 
     def __init__(self, config: MathConfig) -> None:
         self.config = config
-        self.version = f"2 ({_installed()})"
+        self.version = f"3 ({_installed()})"
 
     def check(self) -> None:
         """Raises EnvironmentFailure without math-verify."""
@@ -88,18 +99,25 @@ class MathGrader:
         only_in_workers(self.name)
         if answer is None:
             return 0.0
-        text, boxed = _given(answer)
-        gold, letter, number = _right(truth.answer)
-        if not text or _same_text(text, gold):
-            return float(bool(text))
-        if letter is not None:
-            return float(_letter_of(find_answer(answer, "final") or answer) == letter)
-        if number is not None and (given := find_number(text)) is not None:
-            return float(same_value(given, number, _tolerance(given, number)))
-        if _costly(text) or denied(text):
-            return 0.0
-        right = _parsed(f"${latex(_inner(gold))}$")
-        return float(any(_verify(right, _parse(form)) for form in _forms(text, boxed)))
+        credit = decided(truth.answer, answer)
+        if credit is not None:
+            return credit
+        right = _parsed(f"${latex(_inner(_right(truth.answer)[0]))}$")
+        return float(any(_verify(right, _parse(form)) for form in _forms(*_given(answer))))
+
+
+def decided(right: str, answer: str) -> float | None:
+    """What the rules before math-verify say of an answer; None where it has to be asked."""
+    text = _given(answer)[0]
+    gold, letter, number = _right(right)
+    if not text or _same_text(text, gold):
+        return float(bool(text))
+    if letter is not None:
+        return float(_letter_of(find_answer(answer, "final") or answer) == letter)
+    if number is not None and (given := find_number(text)) is not None:
+        same = same_value(given, number, _tolerance(given, number))
+        return float(same and not other_unit(text, gold))
+    return 0.0 if _costly(text) or denied(text) or says_otherwise(text) or _other_brackets(text, gold) else None
 
 
 def _given(answer: str) -> tuple[str, bool]:
@@ -167,6 +185,18 @@ def _costly(text: str) -> bool:
         depth += (character in _OPEN) - (character in _CLOSE)
         deepest = max(deepest, depth)
     return deepest > MAX_DEPTH
+
+
+def _other_brackets(left: str, right: str) -> bool:
+    """True for a set by its members against a tuple or an interval, which math-verify holds equal."""
+    return {_brackets(left), _brackets(right)} == {"set", "tuple"}
+
+
+def _brackets(text: str) -> str | None:
+    plain = _inner(tidy(text))
+    if plain.startswith(r"\{") and plain.endswith(r"\}"):
+        return None if _BUILDER.search(plain) else "set"
+    return "tuple" if plain[:1] in tuple("([") and plain[-1:] in tuple(")]") else None
 
 
 def _forms(text: str, boxed: bool) -> list[str]:

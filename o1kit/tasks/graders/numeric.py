@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from o1kit.functional.answers import find_answer
 from o1kit.tasks.graders.config import NumericConfig
-from o1kit.tasks.graders.numbers import Value, find_number, same_value
+from o1kit.tasks.graders.numbers import Value, find_number, other_unit, same_value
 from o1kit.types import GroundTruth
 
 
@@ -20,7 +20,7 @@ class NumericGrader:
 
     def __init__(self, config: NumericConfig) -> None:
         self.config = config
-        self.version = f"2 (absolute {config.absolute:g}, relative {config.relative:g})"
+        self.version = f"3 (absolute {config.absolute:g}, relative {config.relative:g})"
 
     def check(self) -> None:
         """It works everywhere."""
@@ -49,7 +49,8 @@ class NumericGrader:
         if given is None:
             return 0.0
         relative = Fraction(self.config.relative) * abs(right.number)
-        return float(same_value(given, right, max(Fraction(self.config.absolute), relative)))
+        same = same_value(given, right, max(Fraction(self.config.absolute), relative))
+        return float(same and not other_unit(answer or "", truth.answer))
 
 
 @lru_cache(maxsize=4096)
