@@ -29,7 +29,6 @@ LONE: dict[str, Any] = {"kind": "evaluate", "name": "evaluate", "splits": [], **
 LONE.pop("policy")
 READ = {"kind", "name", "policy", "policies", "reference", "judge", "judge_folder", "reward", "search", "searches"}
 READ |= {"split", "splits", "num_problems", "samples", "labels", "source", "pairs", "objective", "compare_to", "verify"}
-READ |= {"batch_size", "replay", "lora"}
 """The keys of a stage that rules between the parts of a recipe read; those of stages of packages may be any."""
 
 

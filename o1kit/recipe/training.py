@@ -23,7 +23,10 @@ _LAYER = re.compile(r"(?:(?:(?:(?:model\.)?layers\.)?(0|[1-9]\d{0,9})\.)?(self_a
 
 def check_training(recipe: Recipe, source: Source) -> None:
     """Adds a fault for adapters without a place in the recipe's model, and for numbers that contradict one another."""
+    wrong = {fault.path[1] for fault in source.faults if fault.path[:1] == ("stages",) and len(fault.path) > 1}
     for i, stage in enumerate(recipe.stages):
+        if i in wrong or stage.name in wrong:  # what these rules read may be what is wrong
+            continue
         if isinstance(stage, PpoConfig):
             _check_replay(stage, ("stages", i, "replay", "capacity"), source)
         lora = getattr(stage, "lora", None)
