@@ -80,7 +80,7 @@ def test_batches_change_nothing(made: Path, tmp_path: Path) -> None:
     [
         (["--set", "model.dtype=float33"], 2, "dtype"),
         (["--search", "beam:num_beam=3"], 2, "num_beams"),
-        (["--judge", "/nowhere"], 3, "cannot load a model"),
+        (["--judge", "/nowhere"], 4, "there is no such folder"),
         (["--tasks", "nothing.jsonl"], 4, "cannot be read"),
         (["--tasks", "chain_sums"], 2, "Did you mean 'chain_sum'"),
     ],
