@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 
 Features = tuple[float, float, float]
 SIZE = 3
+NOTHING: Features = (0.0, 0.0, 0.0)
+"""In place of features where surprise is not read."""
 SCALE = 4.0
 """The features run from 0 to this, so that log-odds of a few need weights of about 1, where training starts."""
 

@@ -21,6 +21,20 @@ FILE, HEAD = "reward.json", "head.safetensors"
 """How a reward model is read, and its scalar head: files beside its weights."""
 
 
+class Inner(Config):
+    """Calibration of the steps before a chain's end, on top of the reading of its end.
+
+    At its end more is known of a chain, and most labels are there: one calibration for both fits the ends alone.
+    """
+
+    scale: Annotated[float, Field(gt=0.0)] = 1.0
+    """What the log-odds of the head or the label tokens are multiplied by."""
+    bias: float = 0.0
+    """What is then added."""
+    surprise: Annotated[list[float], Field(max_length=SIZE)] = []
+    """Weights of surprise, in place of those of ends."""
+
+
 class Reading(Config):
     """What a reward model says, and where."""
 
@@ -43,11 +57,15 @@ class Reading(Config):
 
     surprise: Annotated[list[float], Field(max_length=SIZE)] = []
     """Weights of the policy's surprise at its own chain (`functional.surprise`) in the log-odds; empty: not read."""
+    inner: Inner | None = None
+    """How steps before a chain's end are read; null: as its end is."""
 
     @model_validator(mode="after")
-    def _labels_belong_to_tokens(self) -> Self:
+    def _they_fit_together(self) -> Self:
         if self.surprise and len(self.surprise) != SIZE:
             raise ValueError(f"`surprise` holds {SIZE} weights, or none")
+        if self.inner is not None and len(self.inner.surprise) != len(self.surprise):
+            raise ValueError("`inner.surprise` holds as many weights as `surprise`")
         if (self.by == "tokens") != bool(self.good) or (self.by == "tokens") != bool(self.bad):
             raise ValueError("`good` and `bad` are needed with `by: tokens`, and only there")
         if self.good and self.good == self.bad:

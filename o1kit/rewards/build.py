@@ -141,7 +141,7 @@ def trained(config: str | TrainedSection, context: RewardContext) -> Any:
             f"{wanted}. Write `kind: {reading.kind}`."
         )
     own = None if same_tokens(context.policy.template.tokenizer, template.tokenizer) else template
-    chains = Chains(reading_ids(reading, template.tokenizer).mark, own, reading.surprise)
+    chains = Chains(reading_ids(reading, template.tokenizer).mark, own, reading.surprise, reading.inner)
     if reading.kind == "prm":
         return PrmReward(engine, chains)
     if reading.kind == "orm":

@@ -8,8 +8,8 @@ from typing import Any
 from o1kit.engines.policy import PromptTemplate
 from o1kit.engines.spelling import spell_steps
 from o1kit.errors import RewardFailure
-from o1kit.functional.surprise import surprise, weighed
-from o1kit.models.reading import Marked, marked
+from o1kit.functional.surprise import NOTHING, Features, surprise, weighed
+from o1kit.models.reading import Inner, Marked, marked
 from o1kit.protocols import Engine
 from o1kit.rewards.base import account
 from o1kit.types import State
@@ -24,12 +24,18 @@ class Chains:
         own: the model's tokenizer where it is not the policy's: prompt and steps are then spelt anew from their texts,
             and a finished chain ends with that tokenizer's end-of-text.
         surprise: weights of the policy's surprise at its chain in the log-odds; empty if it is not read.
+        inner: how steps before the chain's end are read, where that is another way than its end.
     """
 
     def __init__(
-        self, mark: int | None = None, own: PromptTemplate | None = None, surprise: Sequence[float] = ()
+        self,
+        mark: int | None = None,
+        own: PromptTemplate | None = None,
+        surprise: Sequence[float] = (),
+        inner: Inner | None = None,
     ) -> None:
         self.mark, self.own, self.surprise = mark, own, surprise
+        self.inner = inner or Inner(surprise=list(surprise))
 
     async def each(self, engine: Engine, state: State) -> list[float]:
         """The log-odds after each step.
@@ -39,8 +45,12 @@ class Chains:
         """
         if not state.actions:
             return []
+        features = self._features(state)
         raw = await read_at(engine, *self.read(state), state)
-        return [x + more for x, more in zip(raw, self._surprise(state), strict=True)]
+        last = len(raw) - 1
+        return [
+            self._judged(x, f, state.terminal and i == last) for i, (x, f) in enumerate(zip(raw, features, strict=True))
+        ]
 
     async def last(self, engine: Engine, state: State) -> float:
         """The log-odds after the last step, or after the prompt of a chain without steps.
@@ -48,20 +58,32 @@ class Chains:
         Raises:
             RewardFailure: as with `each`.
         """
+        features = self._features(state)
         tokens, positions = self.read(state)
         (raw,) = await read_at(engine, tokens, positions[-1:], state)
-        return raw + (self._surprise(state)[-1] if state.actions else 0.0)
+        return self._judged(raw, features[-1], state.terminal)
 
-    def _surprise(self, state: State) -> list[float]:
+    def _judged(self, raw: float, features: Features, end: bool) -> float:
+        """Log-odds: what the model says, and what surprise adds where it is read."""
+        if not end:
+            raw = raw * self.inner.scale + self.inner.bias
+        weights = self.surprise if end else self.inner.surprise
+        return raw + weighed(features, weights) if weights else raw
+
+    def _features(self, state: State) -> list[Features]:
+        """Surprise after each step (after the prompt of a chain without steps, where nothing surprised)."""
+        steps = max(len(state.actions), 1)
         if not self.surprise:
-            return [0.0] * len(state.actions)
+            return [NOTHING] * steps
+        if not state.actions:
+            return surprise([()])
         logprobs = state.step_logprobs
-        if len(logprobs) != len(state.actions):
+        if len(logprobs) != steps:
             raise RewardFailure(
                 "the reward model reads how probable a chain's tokens were, and these chains do not tell. Sample with "
                 "an engine that reports log-probabilities, or train the reward model without `reading.surprise`"
             )
-        return [weighed(features, self.surprise) for features in surprise(logprobs)]
+        return surprise(logprobs)
 
     def read(self, state: State) -> Marked:
         """The chain, and where each step is read; for a chain without steps where its prompt ends."""

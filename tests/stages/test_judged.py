@@ -72,7 +72,10 @@ def test_records_become_the_chains_that_they_were() -> None:
     assert read.terminal
     steps = [template.encode(step) for step in record().steps]
     kept = chain_of(record(prompt_ids=[1, 2], step_ids=steps), template)
-    assert kept.token_ids == (1, 2, *steps[0], *steps[1]) and not kept.terminal
+    assert kept.token_ids == (1, 2, *steps[0], *steps[1])
+    assert kept.actions[-1].completion.finish == "length", "cut within a step, nothing follows it"
+    begun = chain_of(record(steps=record().steps[:1], labels=[1.0]), template)
+    assert not begun.terminal, "a chain whose last step ends as inner ones do goes on"
     with pytest.raises(DataError, match="another tokenizer"):
         chain_of(record(prompt_ids=[1, 2], step_ids=[[3], [4, 5]]), template)
 

@@ -19,6 +19,7 @@ from o1kit.errors import DataError
 from o1kit.functional.calibration import fit_platt
 from o1kit.functional.dpo import sigmoid_loss
 from o1kit.functional.pairwise_prompt import comparison_prompt
+from o1kit.functional.statistics import expected_calibration_error
 from o1kit.models.config import ScratchModelConfig
 from o1kit.models.language_model import LanguageModel
 from o1kit.models.load import build_scratch, load_directory, save_directory
@@ -29,7 +30,7 @@ from o1kit.report.label_schema import LabelRecord, PairRecord, Provenance
 from o1kit.report.labels import write_records
 from o1kit.stages.prm.data import collate
 from o1kit.stages.prm.examples import Example
-from o1kit.stages.prm.measure import Read, cross_calibrated
+from o1kit.stages.prm.measure import LEAST, Read, cross_calibrated, fit, probabilities
 from tests.small import RECIPE, built, small
 
 pytestmark = pytest.mark.slow
@@ -267,6 +268,27 @@ def test_no_problem_is_measured_with_a_calibration_that_has_seen_it() -> None:
         for i, r in enumerate(reads)
     ]
     assert cross_calibrated(turned)[7] == found[7]._replace(example=turned[7].example)
+
+
+def test_steps_before_the_end_have_a_calibration_of_their_own() -> None:
+    """Readings that are right at the ends of chains and far too sure of themselves before: one fit serves only one."""
+    rng = Random(2)
+    reads = []
+    for p in range(400):
+        known, sure = rng.gauss(0, 2), rng.gauss(0, 2)
+        labels = tuple(float(rng.random() < 1 / (1 + math.exp(-x))) for x in (sure / 4 - 1, known))
+        reads.append(Read(Example(f"p{p}", p, (1, 2, 3), (1, 2), labels), (sure, known)))
+    fits = fit(reads)
+    assert fits.ends.scale == pytest.approx(1.0, abs=0.2) and fits.inner.scale == pytest.approx(0.25, abs=0.1)
+    assert fits.ends.bias == pytest.approx(0.0, abs=0.2) and fits.inner.bias == pytest.approx(-1.0, abs=0.3)
+    found = cross_calibrated(reads)
+    steps = zip(*((r.logits[0], r.example.labels[0]) for r in found), strict=True)
+    logits, labels = map(list, steps)
+    assert expected_calibration_error(probabilities(logits), labels) < 0.05
+    few = fit(reads[: LEAST - 1])
+    assert few.ends == few.inner, "too few of either get one calibration for both"
+    unfinished = [r._replace(example=r.example._replace(ended=False)) for r in reads]
+    assert fit(unfinished).ends == fit(unfinished).inner
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic import ValidationError
@@ -13,15 +13,18 @@ from pydantic import ValidationError
 from o1kit.errors import DataError, RewardFailure
 from o1kit.functional.surprise import surprise, weighed
 from o1kit.models.load import load_directory
-from o1kit.models.reading import Reading, read_reading
+from o1kit.models.reading import Inner, Reading, read_reading, reading_ids
 from o1kit.report.label_schema import LabelRecord
 from o1kit.rewards.chains import Chains
 from o1kit.rewards.prm import PrmReward
 from o1kit.stages.evaluate.judged import chain_of
-from o1kit.stages.prm.measure import probabilities, read_examples
+from o1kit.stages.prm import measure
+from o1kit.stages.prm.data import PrmData
+from o1kit.stages.prm.measure import calibrated, fit, probabilities, read_examples
+from o1kit.stages.prm.module import PrmModule
 from o1kit.types import Action, Completion, Problem, State
 from tests.small import RECIPE, small
-from tests.stages.test_reward_training import FROM, PRM, model_of, paired, records, staged, trained
+from tests.stages.test_reward_training import FROM, MARKED, PRM, TOKENS, model_of, paired, records, staged, trained
 from tests.tiny import engine_of
 
 BY_SURPRISE = {"by": "head", "surprise": True}
@@ -81,6 +84,49 @@ def test_what_is_trained_is_what_is_read(tmp_path: Path) -> None:
         assert found == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("reading", [{"by": "head"}, TOKENS, MARKED], ids=["head", "tokens", "marks"])
+@pytest.mark.parametrize("by_surprise", [True, False])
+def test_steps_before_the_end_are_read_as_they_were_calibrated(
+    reading: dict[str, Any], by_surprise: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exported folder says of every step what the model said, moved by the fit for ends or for steps before."""
+    monkeypatch.setattr(measure, "LEAST", 8)
+    rng, rows = Random(3), []
+    for record in told(60):
+        likely = 0.8 if record.correct else 0.4
+        *inner, end = (float(rng.random() < p) for p in (0.5 * likely, 0.5 * likely, likely))
+        rows.append(record.model_copy(update={"labels": [*inner, end], "correct": bool(end)}))
+    options: dict[str, Any] = {"reading": reading | {"surprise": by_surprise}, "steps": 8}
+    plain = staged(tmp_path / "plain", rows, **options)
+    trained(plain, tmp_path / "plain")
+    module, data = cast(PrmModule, plain.module), cast(PrmData, plain.data)
+    raw = read_examples(module.model, data.heldout_examples)
+    fits = fit(raw)
+    assert fits.ends != fits.inner
+    wanted = [probabilities(calibrated(r, fits).logits) for r in raw]
+
+    trained(staged(tmp_path, rows, calibrate=True, **options), tmp_path)
+    (model, tokenizer), said = load_directory(tmp_path / "prm"), read_reading(tmp_path / "prm")
+    assert said.inner is not None and said.inner.scale == pytest.approx(fits.inner.scale / fits.ends.scale)
+    template = model_of()[1]
+    chains = Chains(reading_ids(said, tokenizer).mark, surprise=said.surprise, inner=said.inner)
+    reward = PrmReward(engine_of(model, template), chains)
+    held = {example.problem for example in data.heldout_examples}
+
+    async def read() -> list[tuple[float, ...]]:
+        states = [chain_of(row, template) for row in rows if row.problem in held]
+        ends = await asyncio.gather(*map(reward.score, states))
+        steps = list(await asyncio.gather(*map(reward.step_scores, states)))
+        assert [end.value for end in ends] == pytest.approx([own[-1] for own in steps], abs=1e-5)
+        state, own = states[0], steps[0]
+        begun = State(state.problem, state.prompt_ids, state.actions[:1])
+        assert (await reward.score(begun)).value == pytest.approx(own[0], abs=1e-5), "a chain that goes on has no end"
+        return steps
+
+    for found, expected in zip(asyncio.run(read()), wanted, strict=True):
+        assert found == pytest.approx(expected, abs=1e-4)
+
+
 def test_surprise_adds_to_the_log_odds_and_needs_log_probabilities() -> None:
     model, template = model_of()
     model.add_head()
@@ -119,6 +165,8 @@ def test_a_question_about_two_texts_has_no_surprise() -> None:
         small(stages=[RECIPE["stages"][0], section])
     with pytest.raises(ValidationError, match="3 weights"):
         Reading(surprise=[1.0])
+    with pytest.raises(ValidationError, match="as many weights"):
+        Reading(surprise=[1.0, 1.0, 1.0], inner=Inner(scale=2.0))
 
 
 @pytest.mark.parametrize(

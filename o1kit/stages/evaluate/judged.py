@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from o1kit.artifacts import sha256_of
 from o1kit.engines.policy import PromptTemplate
-from o1kit.engines.spelling import spell_record
+from o1kit.engines.spelling import is_finished, spell_record
 from o1kit.errors import DataError
 from o1kit.functional.overlap import normalised
 from o1kit.functional.process_metrics import (
@@ -34,7 +34,7 @@ from o1kit.search.config import BestOfNConfig, SampleConfig
 from o1kit.stages.evaluate.config import EvaluateConfig
 from o1kit.stages.labels.config import FileLabelsConfig
 from o1kit.stages.searching import run_all
-from o1kit.types import Action, Completion, Problem, State
+from o1kit.types import Action, Completion, Finish, Problem, State
 
 
 class JudgedChain(NamedTuple):
@@ -43,6 +43,8 @@ class JudgedChain(NamedTuple):
     problem: str
     labels: tuple[float | None, ...]
     scores: tuple[float, ...]
+    ended: bool = True
+    """Whether its last step is its end."""
 
 
 def judge_metrics(
@@ -118,7 +120,8 @@ def labelled(inputs: StageInputs) -> tuple[Path, Iterator[LabelRecord]]:
 
 async def judged(record: LabelRecord, judge: StepReward, template: PromptTemplate) -> JudgedChain:
     """A labelled chain with the judge's scores."""
-    return JudgedChain(record.problem, tuple(record.labels), await judge.step_scores(chain_of(record, template)))
+    chain = chain_of(record, template)
+    return JudgedChain(record.problem, tuple(record.labels), await judge.step_scores(chain), chain.terminal)
 
 
 def chain_of(record: LabelRecord, template: PromptTemplate) -> State:
@@ -130,11 +133,13 @@ def chain_of(record: LabelRecord, template: PromptTemplate) -> State:
     spelled = spell_record(template, record)
     actions = []
     for i, (text, ids) in enumerate(zip(record.steps, spelled.step_ids, strict=True)):
-        last = i + 1 == len(record.steps) and ids[-1:] == (template.eos_id,)
+        finish: Finish = "step"
+        if i + 1 == len(record.steps) and is_finished(record):
+            finish = "answer" if ids[-1:] == (template.eos_id,) else "length"
         told = record.step_logprobs[i] if record.step_logprobs else []
         given = sum(1 for _ in takewhile(lambda x: x is None, told))
         logprobs = tuple(0.0 if x is None else x for x in told)
-        actions.append(Action(text, Completion(ids, logprobs, "answer" if last else "step", given=given)))
+        actions.append(Action(text, Completion(ids, logprobs, finish, given=given)))
     problem = Problem(record.problem, "labels", record.prompt)
     return State(problem, spelled.prompt_ids or tuple(template.prompt(problem)), tuple(actions))
 
@@ -147,7 +152,7 @@ def label_metrics(chains: Sequence[JudgedChain], level: str = "step") -> dict[st
     measured on the other half.
     """
     steps = [
-        (c.problem, s, y, i == len(c.labels) - 1)
+        (c.problem, s, y, c.ended and i == len(c.labels) - 1)
         for c in chains
         for i, (s, y) in enumerate(zip(c.scores, c.labels, strict=True))
         if y is not None

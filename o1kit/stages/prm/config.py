@@ -117,6 +117,7 @@ class PrmConfig(TrainingStageConfig):
     calibrate: bool = False
     """Fit a scale and a bias of the log-odds on the held-out problems, so that 0.8 means right in 80 of 100.
 
+    Ends of chains and the steps before them get a calibration each, where there are 50 labels of both.
     The summary measures each of those problems with a fit on others, never with one that has seen it."""
     one_sided: Literal["refuse", "train"] = "refuse"
     """What to do when all labels are on one side of one half: such a model learns nothing but that."""

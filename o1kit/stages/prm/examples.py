@@ -13,13 +13,11 @@ from o1kit.engines.policy import PromptTemplate
 from o1kit.engines.spelling import Spelling, is_finished, spell_pair, spell_record
 from o1kit.errors import DataError
 from o1kit.functional.pairwise_prompt import comparison_prompt
-from o1kit.functional.surprise import Features, surprise
+from o1kit.functional.surprise import NOTHING, Features, surprise
 from o1kit.models.reading import marked
 from o1kit.report.label_schema import LabelRecord, PairRecord
 from o1kit.stages.prm.config import ObjectiveConfig, OrmObjectiveConfig, PairwiseObjectiveConfig, PrmConfig
 from o1kit.types import Problem
-
-NOTHING: Features = (0.0, 0.0, 0.0)
 
 
 class Example(NamedTuple):

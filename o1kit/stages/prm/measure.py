@@ -19,6 +19,8 @@ ROWS = 128
 """Chains read together."""
 FOLDS = 5
 """Parts of the held-out problems, each of which is measured with the calibration fitted on the others."""
+LEAST = 50
+"""Fewest labels of chain ends, or of steps before them, that get a calibration of their own."""
 
 
 class Read(NamedTuple):
@@ -52,11 +54,42 @@ def probabilities(logits: Sequence[float]) -> list[float]:
     return found
 
 
-def fit(reads: Sequence[Read]) -> Platt:
-    """Scale and bias of the readings' log-odds, and weights of surprise where it is read; none without readings."""
-    logits, labels = [x for r in reads for x in r.logits], [x for r in reads for x in r.example.labels]
-    features = [f for r in reads for f in r.example.features] if all(r.example.features for r in reads) else None
-    return fit_platt(logits, labels, features) if logits else Platt()
+class Fits(NamedTuple):
+    """What makes readings calibrated ones: at the ends of chains, and at the steps before."""
+
+    ends: Platt
+    inner: Platt
+
+
+def fit(reads: Sequence[Read]) -> Fits:
+    """Scale and bias of the readings' log-odds, and weights of surprise where it is read; none without readings.
+
+    Ends and steps before them are fitted apart, unless there are fewer than `LEAST` of either.
+    """
+    told = [(x, y, f, end) for r in reads for x, y, f, end in zip(*_columns(r), _ends(r), strict=True)]
+    parts = [[row for row in told if row[-1] is end] for end in (True, False)]
+    if min(map(len, parts)) < LEAST:
+        parts = [told]
+    fits = [_fit_part(part) for part in parts]
+    return Fits(fits[0], fits[-1])
+
+
+def _fit_part(rows: Sequence[tuple[float, float, Sequence[float], bool]]) -> Platt:
+    if not rows:
+        return Platt()
+    logits, labels, features, _ = zip(*rows, strict=True)
+    return fit_platt(logits, labels, features if all(features) else None)
+
+
+def _columns(read: Read) -> tuple[Sequence[float], Sequence[float], Sequence[Sequence[float]]]:
+    """Readings, labels and features (empty where surprise is not read) of a chain."""
+    return read.logits, read.example.labels, read.example.features or [()] * len(read.logits)
+
+
+def _ends(read: Read) -> list[bool]:
+    """Of each reading of a chain whether it is that of its end."""
+    last = len(read.logits) - 1
+    return [read.example.ended and i == last for i in range(len(read.logits))]
 
 
 def cross_calibrated(reads: Sequence[Read]) -> list[Read]:
@@ -71,10 +104,13 @@ def cross_calibrated(reads: Sequence[Read]) -> list[Read]:
     return [calibrated(r, fits[f]) for r, f in zip(reads, folds, strict=True)]
 
 
-def calibrated(read: Read, platt: Platt) -> Read:
+def calibrated(read: Read, fits: Fits) -> Read:
     """A chain's readings after calibration."""
-    features = read.example.features if platt.weights else [()] * len(read.logits)
-    return Read(read.example, tuple(map(platt.apply, read.logits, features)))
+    logits, _, features = _columns(read)
+    own = [fits.ends if end else fits.inner for end in _ends(read)]
+    return Read(
+        read.example, tuple(p.apply(x, f[: len(p.weights)]) for p, x, f in zip(own, logits, features, strict=True))
+    )
 
 
 def measure(reads: Sequence[Read], config: PrmConfig) -> dict[str, Any]:
@@ -91,7 +127,7 @@ def measure(reads: Sequence[Read], config: PrmConfig) -> dict[str, Any]:
         "prm/f1_err": f1([not c for c in called], [not h for h in hard]),
         "prm/step_accuracy": step_accuracy(scores, labels),
     }
-    ends = [r.example.ended and i == len(r.logits) - 1 for r in reads for i in range(len(r.logits))]
+    ends = [end for r in reads for end in _ends(r)]
     for part, (error, auc) in inner_and_ends(scores, labels, ends).items():
         summary |= {f"prm/{part}_ece": error} | ({f"prm/{part}_auc": auc} if auc is not None else {})
     if any(hard) and not all(hard):

@@ -9,15 +9,14 @@ from typing import Any
 
 import torch
 
-from o1kit.functional.calibration import Platt
 from o1kit.models.language_model import LanguageModel
 from o1kit.models.load import save_directory
-from o1kit.models.reading import Reading, reading_ids, write_reading
+from o1kit.models.reading import Inner, Reading, reading_ids, write_reading
 from o1kit.protocols import BuiltStage, StageInputs
 from o1kit.stages.prm.config import PairwiseObjectiveConfig, PrmConfig
 from o1kit.stages.prm.data import PrmData
 from o1kit.stages.prm.examples import Builder, Example
-from o1kit.stages.prm.measure import cross_calibrated, fit, measure, read_examples
+from o1kit.stages.prm.measure import Fits, cross_calibrated, fit, measure, read_examples
 from o1kit.stages.prm.module import PrmModule
 from o1kit.stages.prm.sources import source_of
 from o1kit.stages.start import starting_model, suite_of, trainable
@@ -63,18 +62,20 @@ class PrmStage:
         model, data, config = built.module.model, built.data, built.module.config
         reads = read_examples(model, data.heldout_examples)
         summary: dict[str, Any] = data.builder.counts.summary()
+        inner = None
         if config.calibrate:
-            plain, platt = measure(reads, config), fit(reads)
-            # A scale and a bias leave the order as it is; the fits of several parts would only seem to change it.
-            order = () if platt.weights else ("prm/auc", "prm/within_auc")
-            ranked = {name: plain[name] for name in order if name in plain}
-            summary |= measure(cross_calibrated(reads), config) | ranked | {"prm/ece_before": plain["prm/ece"]}
-            summary |= {"prm/calibration_scale": platt.scale, "prm/calibration_bias": platt.bias}
-            fold(model, platt)
+            plain, fits = measure(reads, config), fit(reads)
+            summary |= measure(cross_calibrated(reads), config) | _ranked(plain, fits)
+            summary |= {"prm/ece_before": plain["prm/ece"]}
+            summary |= {"prm/calibration_scale": fits.ends.scale, "prm/calibration_bias": fits.ends.bias}
+            inner = fold(model, fits)
+            if inner is not None:
+                summary |= {"prm/calibration_inner_scale": fits.inner.scale}
+                summary |= {"prm/calibration_inner_bias": fits.inner.bias}
         else:
             summary |= measure(reads, config)
         save_directory(model, data.builder.template.tokenizer, directory)
-        write_reading(directory, reading_of(config, model))
+        write_reading(directory, reading_of(config, model, inner))
         return summary
 
 
@@ -87,19 +88,32 @@ def referred(
     return [read.example._replace(reference=read.logits) for read in read_examples(policy, examples)]
 
 
-def reading_of(config: PrmConfig, model: LanguageModel | None = None) -> Reading:
+def _ranked(plain: Mapping[str, Any], fits: Fits) -> dict[str, Any]:
+    """What a scale and a bias leave as it was: the order. The fits of several parts would only seem to change it."""
+    if fits.ends.weights:
+        return {}
+    alike = fits.ends == fits.inner
+    names = ("prm/within_auc", "prm/ends_auc", "prm/inner_auc", *(["prm/auc"] if alike else []))
+    return {name: plain[name] for name in names if name in plain}
+
+
+def reading_of(config: PrmConfig, model: LanguageModel | None = None, inner: Inner | None = None) -> Reading:
     """How the model that this section trains is to be read: as the section says, and as it has learned."""
     said = config.reading.model_dump(exclude={"surprise"})
     if model is None:
         return Reading(kind=config.objective.kind, **said)
     (scale, bias), weights = model.calibration, [] if model.surprise is None else model.surprise.tolist()
-    return Reading(kind=config.objective.kind, **said, scale=scale, bias=bias, surprise=weights)
+    return Reading(kind=config.objective.kind, **said, scale=scale, bias=bias, surprise=weights, inner=inner)
 
 
 @torch.no_grad()
-def fold(model: LanguageModel, platt: Platt) -> None:
-    """Makes a model's readings calibrated ones: in the head's own weights, or beside the label tokens."""
-    scale, bias, weights = platt
+def fold(model: LanguageModel, fits: Fits) -> Inner | None:
+    """Makes a model's readings those calibrated for ends, in the head's own weights or beside the label tokens.
+
+    Returns how steps before a chain's end are to be read off the same head, where that differs.
+    """
+    scale, bias, weights = fits.ends
+    before = [] if model.surprise is None else model.surprise.tolist()
     if model.surprise is not None:
         model.surprise.mul_(scale)
         if weights:
@@ -110,3 +124,9 @@ def fold(model: LanguageModel, platt: Platt) -> None:
     else:
         old_scale, old_bias = model.calibration
         model.calibration = (scale * old_scale, scale * old_bias + bias)
+    if fits.inner == fits.ends:
+        return None
+    own = fits.inner.scale
+    added = fits.inner.weights or (0.0,) * len(before)
+    surprise = [own * w + more for w, more in zip(before, added, strict=True)]
+    return Inner(scale=own / scale, bias=fits.inner.bias - own * bias / scale, surprise=surprise)
