@@ -232,6 +232,24 @@ def test_a_label_moves_the_logit_at_its_own_position_only(reading: Any, tmp_path
     assert kept["h"].grad.abs().sum(-1)[0].nonzero().flatten().tolist() == [example.ends[1]]
 
 
+def test_labels_before_the_end_weigh_as_the_objective_says(tmp_path: Path) -> None:
+    """Two chains of three steps: four labels of inner steps, two of ends."""
+    made = staged(tmp_path, records(4, 2), objective={"kind": "prm", "inner": 4.0})
+    module: Any = made.module
+    assert module.model.head is not None
+    torch.nn.init.normal_(module.model.head.weight)
+    made.data.setup("fit")  # type: ignore[attr-defined]
+    batch = collate((made.data.train_examples + made.data.heldout_examples)[:2])  # type: ignore[attr-defined]
+    assert batch.inner.sum() == 4 and batch.mask_BT.sum() == 6
+    assert all(not batch.inner[b, row.nonzero().max()] for b, row in enumerate(batch.mask_BT)), "ends are none of them"
+    module.log_dict = lambda *_: None
+    loss = module.training_step(batch, 0)
+    logits = module.model(batch.token_ids_BT).head
+    each = torch.nn.functional.binary_cross_entropy_with_logits(logits, batch.labels_BT, reduction="none")
+    weighed = 4 * each[batch.inner].sum() + each[batch.mask_BT & ~batch.inner].sum()
+    torch.testing.assert_close(loss, weighed / (4 * 4 + 2))
+
+
 def test_calibration_is_fitted_on_other_problems_and_goes_with_the_weights(tmp_path: Path) -> None:
     rng = Random(1)
     noisy = [r.model_copy(update={"correct": rng.random() < (0.8 if r.correct else 0.3)}) for r in records(120, 2)]
@@ -297,6 +315,7 @@ def test_steps_before_the_end_have_a_calibration_of_their_own() -> None:
         {"objective": {"kind": "orm"}},
         {"objective": {"kind": "pairwise"}},
         {"objective": RANKED},
+        {"objective": {"kind": "prm", "inner": 4.0}},
         {"reading": {"by": "head", "mark": "#"}},
         {"reading": TOKENS},
         {"reading": TOKENS | {"good": "!"}},

@@ -41,6 +41,10 @@ class PrmObjectiveConfig(Config):
 
     Cross-entropy alone is content with how hard a problem is; this one with which of its chains is right. With it a
     batch holds several chains of each problem."""
+    inner: Positive = 1.0
+    """Weight of the label of a step before its chain's end, where that of an end has 1.
+
+    Completions that are sampled to label a step are chains with a label at their end: those are many, and easier."""
 
 
 class OrmObjectiveConfig(Config):

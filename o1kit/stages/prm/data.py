@@ -30,6 +30,11 @@ class Batch(NamedTuple):
     reference_BT: Tensor | None = None
     """The log-odds before training where a label is, and 0 elsewhere; None where they do not count."""
 
+    @property
+    def inner(self) -> Tensor:
+        """True where a label is that of a step before its chain's end: `collate` gives ends odd group numbers."""
+        return self.mask_BT & (self.groups_BT % 2 == 0)
+
 
 class PrmData(L.LightningDataModule):
     """Batches of examples; problems are either trained on or held out."""

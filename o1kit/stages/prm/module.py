@@ -24,7 +24,10 @@ class PrmModule(L.LightningModule):
         self.config = config
         self._ranks = isinstance(config.objective, PairwiseObjectiveConfig) and config.reading.by == "head"
         self._beta = config.objective.beta if isinstance(config.objective, PairwiseObjectiveConfig) else 1.0
-        self._ranking = config.objective.ranking if isinstance(config.objective, PrmObjectiveConfig) else 0.0
+        of_steps = (
+            config.objective if isinstance(config.objective, PrmObjectiveConfig) else PrmObjectiveConfig(kind="prm")
+        )
+        self._ranking, self._inner = of_steps.ranking, of_steps.inner
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of the objective, in nats, over the labelled positions."""
@@ -36,7 +39,9 @@ class PrmModule(L.LightningModule):
             loss, accuracy = ranking_loss(logits, labels, groups), ranking_accuracy(logits, labels, groups)
         else:
             moved = logits if batch.reference_BT is None else self._beta * (logits - batch.reference_BT[batch.mask_BT])
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(moved, labels)
+            weights = torch.where(batch.inner[batch.mask_BT], self._inner, 1.0)
+            losses = torch.nn.functional.binary_cross_entropy_with_logits(moved, labels, reduction="none")
+            loss = (losses * weights).sum() / weights.sum()
             accuracy = ((logits > 0) == (labels >= 0.5)).float().mean()
         if self._ranking:
             ranking = ranking_loss(logits, labels, groups)
