@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tokenizers import Tokenizer, decoders, models
@@ -19,6 +18,7 @@ from o1kit.report.label_schema import LabelRecord, Provenance
 from o1kit.stages.prm.config import PrmConfig
 from o1kit.stages.prm.data import collate
 from o1kit.stages.prm.examples import Builder
+from tests.engines.trl_rows import PHRASES, ROWS, SEPARATORS
 from tests.tiny import tiny
 
 FROM = Provenance(source="test")
@@ -69,29 +69,15 @@ def test_text_and_its_own_tokens_are_the_same_chain() -> None:
         spell_record(template, wrong)
 
 
-ROWS = [
-    {"prompt": "Which is larger?", "completions": ["11 > 8.", "So 9.11 > 9.8"], "labels": [True, False]},
-    {"prompt": "2+2", "completions": ["4"], "labels": [True]},
-    {"prompt": "x", "completions": ["abab", "b", "aab"], "labels": [True, True, False]},
-]
+THEIRS = json.loads((Path(__file__).parent / "trl_rows.json").read_text())["rows"]
+"""Tokens and labels of `trl_rows.ROWS` by separator, from TRL's own trainer (see there)."""
 
 
-def stepwise(tokenizer: Any, row: Any, separator: str) -> tuple[list[int], list[int]]:
-    """Tokens and labels of a row after its prompt as TRL documents them for its stepwise trainer: each completion is
-    followed by the separator, whose token has the completion's label; -100 everywhere else."""
-    tokens, labels = [], []
-    for completion, label in zip(row["completions"], row["labels"], strict=True):
-        part = [tokenizer.encode(text, add_special_tokens=False) for text in (completion, separator)]
-        tokens += part[0] + part[1]
-        labels += [-100] * (len(part[0]) + len(part[1]) - 1) + [int(label)]
-    return tokens, labels
-
-
-@pytest.mark.parametrize("separator", ["\n", "#"])
+@pytest.mark.parametrize("separator", SEPARATORS)
 def test_labels_are_those_of_trls_stepwise_trainer_token_by_token(separator: str, tmp_path: Path) -> None:
     """A line end is the end of the step itself here; any other separator is the mark. What differs is the end of a
     finished chain: it has the end-of-text token here, which the policy wrote, and TRL leaves it out."""
-    tokenizer = build_char_tokenizer(["ab"])
+    tokenizer = build_char_tokenizer(list(PHRASES))
     template = PromptTemplate(tokenizer)
     path = tmp_path / "trl.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in ROWS))
@@ -107,9 +93,10 @@ def test_labels_are_those_of_trls_stepwise_trainer_token_by_token(separator: str
     )
     examples = Builder(config, template, mark, 64, 0).from_labels(found)
     batch = collate(examples)
-    for b, (row, record) in enumerate(zip(ROWS, found, strict=True)):
-        start = len(template.encode(f"{record.prompt}\n"))
-        tokens, labels = stepwise(tokenizer, row, separator)
+    for b, (made, record) in enumerate(zip(THEIRS[separator], found, strict=True)):
+        start, skipped = len(template.encode(f"{record.prompt}\n")), len(template.encode(record.prompt))
+        tokens, labels = made["input_ids"][skipped:], made["labels"][skipped:]
+        assert set(made["labels"][:skipped]) == {-100}
         if mark is not None:  # the last step does not end as inner ones do: the chain is finished
             tokens.insert(-1, template.eos_id)
             labels.insert(-1, -100)
