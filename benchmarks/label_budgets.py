@@ -2,10 +2,10 @@
 
 The quickstart's policy labels problems by plain Monte Carlo and by OmegaPRM at growing sizes; a process reward model is
 trained on each, all as long, and all are measured on the same labels of problems that nothing was trained on. Prints
-the tokens generated for the labels, AUC and calibration error of steps before the end of a chain, each the mean over
-the seeds (least to most), and the tokens that OmegaPRM needs for each AUC of Monte Carlo, read off its own points by
-interpolation in the logarithm of tokens. Exit code 1 if no way of OmegaPRM's takes at most half of the tokens for the
-best AUC of Monte Carlo.
+the tokens generated for the labels, AUC and calibration error of steps before the end of a chain and the AUC of all
+labels, each the mean over the seeds (least to most). Then the tokens that OmegaPRM needs for each AUC of Monte Carlo
+(steps before the end), read off its own points by interpolation in the logarithm of tokens. Exit code 1 if no way of
+OmegaPRM's takes at most half of the tokens for the best AUC of Monte Carlo.
 """
 
 from __future__ import annotations
@@ -25,22 +25,26 @@ from benchmarks.quickstart_seeds import RECIPE, show, shown
 from o1kit.recipe.compose import text_of
 from o1kit.recipe.source import parse
 
-FIGURES = ("auc_inner", "auc_within_problem", "calibration_error_inner")
+FIGURES = ("auc_inner", "calibration_error_inner", "auc", "auc_within_problem")
 TARGET = 0.5
 """Share of Monte Carlo's tokens."""
 TEST = {"kind": "monte_carlo", "num_problems": 300, "chains": 4, "completions": 8}
 SOURCES: dict[str, dict[str, Any]] = {
     "monte_carlo": {"kind": "monte_carlo", "chains": 2, "completions": 4},
     "omega": {"kind": "omega", "rollouts": 8, "completions": 4, "num_iterations": 4, "length": 50.0},
-    "omega_all": {
+    "omega_implied": {
         "kind": "omega",
-        "rollouts": 8,
-        "completions": 4,
+        "rollouts": 4,
+        "completions": 2,
         "num_iterations": 4,
         "length": 50.0,
         "keep": "all",
+        "estimate": "hard",
+        "labels": "implied",
     },
 }
+"""`omega` as it was published, `omega_implied` with fewer rollouts and every label that needs none of its own."""
+OBJECTIVE = {"kind": "prm", "inner": 4.0}
 
 
 class Point(NamedTuple):
@@ -49,9 +53,8 @@ class Point(NamedTuple):
     source: str
     problems: int
     all_tokens: list[float]
-    aucs: list[float]
-    within: list[float]
-    errors: list[float]
+    figures: dict[str, list[float]]
+    """Of each seed, by name."""
 
     @property
     def tokens(self) -> float:
@@ -60,8 +63,8 @@ class Point(NamedTuple):
 
     @property
     def auc(self) -> float:
-        """Mean over the seeds."""
-        return fmean(self.aucs)
+        """Of steps before the end of a chain, mean over the seeds."""
+        return fmean(self.figures["auc_inner"])
 
 
 def stages(sizes: Sequence[int], steps: int) -> list[dict[str, Any]]:
@@ -73,13 +76,14 @@ def stages(sizes: Sequence[int], steps: int) -> list[dict[str, Any]]:
         for size in sizes:
             name = f"{source}_{size}"
             labels = {"kind": "labels", "name": f"l_{name}", "policy": "sft"}
-            prm = {
+            prm: dict[str, Any] = {
                 "kind": "prm",
                 "name": f"p_{name}",
                 "policy": "sft",
                 "labels": {"kind": "stage", "stage": f"l_{name}"},
             }
-            prm |= {"reading": {"by": "head", "surprise": True}, "calibrate": True, "steps": steps}
+            prm |= {"reading": {"by": "head", "surprise": True}, "objective": OBJECTIVE}
+            prm |= {"calibrate": True, "steps": steps}
             measured = {"kind": "evaluate", "name": f"e_{name}", "policies": ["sft"], "judge": f"p_{name}"}
             measured |= {"splits": ["heldout"], "searches": [{"kind": "greedy"}]}
             found += [
@@ -109,10 +113,8 @@ def points(folders: Sequence[Path], sizes: Sequence[int]) -> list[Point]:
             name = f"{source}_{size}"
             spent = [json.loads((f / f"l_{name}" / "done.json").read_text())["summary"] for f in folders]
             judged = [json.loads((f / f"e_{name}" / "results.json").read_text())["reward"] for f in folders]
-            figures = [
-                [row[key] for row in judged] for key in ("auc_inner", "auc_within_problem", "calibration_error_inner")
-            ]
-            found.append(Point(source, size, [row["tokens_generated"] for row in spent], *figures))
+            figures = {key: [row[key] for row in judged] for key in FIGURES}
+            found.append(Point(source, size, [row["tokens_generated"] for row in spent], figures))
     return found
 
 
@@ -146,9 +148,10 @@ def main() -> None:
         subprocess.run(command, check=True)
         folders.append(options.runs_dir / str(recipe["name"]))
     found = points(folders, options.sizes)
-    lines = [["source", "problems", "tokens", "AUC", "AUC within problems", "calibration error"]]
+    titles = ["AUC before the end", "calibration error, those", "AUC of all labels", "AUC within problems"]
+    lines = [["source", "problems", "tokens", *titles]]
     for p in found:
-        figures = [shown(values, 1.0, 3) for values in (p.aucs, p.within, p.errors)]
+        figures = [shown(p.figures[name], 1.0, 3) for name in FIGURES]
         lines.append([p.source, f"{p.problems}", f"{p.tokens:,.0f}", *figures])
     show(lines, options.markdown)
     plain = [point for point in found if point.source == "monte_carlo"]
