@@ -84,7 +84,12 @@ def stages(sizes: Sequence[int], steps: int) -> list[dict[str, Any]]:
             }
             prm |= {"reading": {"by": "head", "surprise": True}, "objective": OBJECTIVE}
             prm |= {"calibrate": True, "steps": steps}
-            measured: dict[str, Any] = {"kind": "evaluate", "name": f"e_{name}", "policies": ["sft"], "judge": f"p_{name}"}
+            measured: dict[str, Any] = {
+                "kind": "evaluate",
+                "name": f"e_{name}",
+                "policies": ["sft"],
+                "judge": f"p_{name}",
+            }
             measured |= {"splits": ["heldout"], "searches": [{"kind": "greedy"}]}
             found += [
                 labels | {"source": section | {"num_problems": size}},
