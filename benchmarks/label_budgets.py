@@ -67,12 +67,12 @@ class Point(NamedTuple):
         return fmean(self.figures["auc_inner"])
 
 
-def stages(sizes: Sequence[int], steps: int) -> list[dict[str, Any]]:
+def stages(sources: Sequence[str], sizes: Sequence[int], steps: int) -> list[dict[str, Any]]:
     """Labels, reward model and measurement of each source and size, after the quickstart's first stage."""
     found: list[dict[str, Any]] = [
         {"kind": "labels", "name": "test", "policy": "sft", "split": "heldout", "source": TEST}
     ]
-    for source, section in SOURCES.items():
+    for source in sources:
         for size in sizes:
             name = f"{source}_{size}"
             labels = {"kind": "labels", "name": f"l_{name}", "policy": "sft"}
@@ -92,14 +92,14 @@ def stages(sizes: Sequence[int], steps: int) -> list[dict[str, Any]]:
             }
             measured |= {"splits": ["heldout"], "searches": [{"kind": "greedy"}]}
             found += [
-                labels | {"source": section | {"num_problems": size}},
+                labels | {"source": SOURCES[source] | {"num_problems": size}},
                 prm | {"optimizer": {"lr": 1e-3, "muon_lr": 0.005}},
                 measured | {"labels": {"kind": "stage", "stage": "test"}},
             ]
     return found
 
 
-def recipe_of(path: Path, sizes: Sequence[int], steps: int, seed: int) -> dict[str, Any]:
+def recipe_of(path: Path, options: argparse.Namespace, seed: int) -> dict[str, Any]:
     """The recipe as plain data."""
     data: dict[str, Any] = parse(path.read_text(), str(path)).data
     for split in data["tasks"].values():
@@ -107,13 +107,17 @@ def recipe_of(path: Path, sizes: Sequence[int], steps: int, seed: int) -> dict[s
             if "path" in source:
                 source["path"] = str((path.parent / source["path"]).resolve())
     first = [stage for stage in data["stages"] if stage["name"] == "sft"]
-    return data | {"name": f"label-budgets-{seed}", "seed": seed, "stages": [*first, *stages(sizes, steps)]}
+    return data | {
+        "name": f"label-budgets-{seed}",
+        "seed": seed,
+        "stages": [*first, *stages(options.sources, options.sizes, options.steps)],
+    }
 
 
-def points(folders: Sequence[Path], sizes: Sequence[int]) -> list[Point]:
+def points(folders: Sequence[Path], sources: Sequence[str], sizes: Sequence[int]) -> list[Point]:
     """What finished runs, one a seed, have measured."""
     found = []
-    for source in SOURCES:
+    for source in sources:
         for size in sizes:
             name = f"{source}_{size}"
             spent = [json.loads((f / f"l_{name}" / "done.json").read_text())["summary"] for f in folders]
@@ -139,6 +143,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Reward models of as many tokens of labels.")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--sizes", type=int, nargs="+", default=[30, 100, 300, 1000], help="problems labelled")
+    parser.add_argument(
+        "--sources", nargs="+", default=[*SOURCES], choices=[*SOURCES], help="with monte_carlo among them"
+    )
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--markdown", action="store_true")
@@ -146,13 +153,13 @@ def main() -> None:
     options.runs_dir.mkdir(parents=True, exist_ok=True)
     folders = []
     for seed in options.seeds:
-        recipe = recipe_of(RECIPE, options.sizes, options.steps, seed)
+        recipe = recipe_of(RECIPE, options, seed)
         path = options.runs_dir / f"{recipe['name']}.yaml"
         path.write_text(text_of(recipe))
         command = [sys.executable, "-m", "o1kit", "run", str(path), "--runs-dir", str(options.runs_dir), "--plain"]
         subprocess.run(command, check=True)
         folders.append(options.runs_dir / str(recipe["name"]))
-    found = points(folders, options.sizes)
+    found = points(folders, options.sources, options.sizes)
     titles = ["AUC before the end", "calibration error, those", "AUC of all labels", "AUC within problems"]
     lines = [["source", "problems", "tokens", *titles]]
     for p in found:
@@ -162,7 +169,7 @@ def main() -> None:
     plain = [point for point in found if point.source == "monte_carlo"]
     best = max(plain, key=lambda point: point.auc)
     shares = []
-    for source in [name for name in SOURCES if name != "monte_carlo"]:
+    for source in [name for name in options.sources if name != "monte_carlo"]:
         for point in plain:
             needed = tokens_for(point.auc, [p for p in found if p.source == source])
             share = f"{100 * needed / point.tokens:.0f} % of" if needed else "more than was measured, against"
