@@ -48,6 +48,7 @@ def faults(plan: Plan, working: Sequence[PlannedStage], suite: Suite, base: File
         suite: its problems.
         base: folder that relative paths in the recipe start from.
     """
+    tokenizers = _Tokenizers(plan.recipe, suite)
     for stage in working:
         place = ("stages", plan.stages.index(stage))
         folder = getattr(stage.config, "judge_folder", None)
@@ -56,7 +57,7 @@ def faults(plan: Plan, working: Sequence[PlannedStage], suite: Suite, base: File
             if wrong is not None:
                 yield wrong.at(plan.recipe.where(*place, "judge_folder"))
         for wanted in _wanted(stage.config, place):
-            error = _fault(wanted, plan.recipe, suite)
+            error = _fault(wanted, tokenizers)
             if error is not None:
                 yield error.at(plan.recipe.where(*wanted.path))
                 break
@@ -117,11 +118,11 @@ def _written(word: str, tokenizer: Any) -> None:
     )
 
 
-def _fault(wanted: _Wanted, recipe: Any, suite: Suite) -> DataError | None:
+def _fault(wanted: _Wanted, tokenizers: _Tokenizers) -> DataError | None:
     """What is wrong with a text, if no tokenizer that the model may turn out to have can write it."""
     found = None
     try:
-        for tokenizer in _tokenizers(wanted.source, recipe, suite):
+        for tokenizer in tokenizers.of(wanted.source):
             try:
                 wanted.check(tokenizer)
             except DataError as error:
@@ -133,20 +134,34 @@ def _fault(wanted: _Wanted, recipe: Any, suite: Suite) -> DataError | None:
     return found
 
 
-def _tokenizers(source: str | None, recipe: Any, suite: Suite) -> Iterator[Any]:
-    """A model's tokenizer: first as it is quickly read, then as it is. None where it is not known beforehand."""
-    model = recipe.model
-    if source is None and isinstance(model, ScratchModelConfig):
-        from o1kit.models.tokenizer import phrases_in, plain_char_tokenizer
+class _Tokenizers:
+    """The tokenizers that a recipe's models have, as far as they are known beforehand; each is read once."""
 
-        phrases = phrases_in(recipe, model.tokenizer.phrases)
-        yield plain_char_tokenizer(phrases)
-        yield plain_char_tokenizer(phrases, (problem.prompt for problem in suite.problems("train")))
-    elif source is not None or isinstance(model, HfModelConfig):
-        yield from _read(source or model.source)
+    def __init__(self, recipe: Any, suite: Suite) -> None:
+        self.recipe, self.suite = recipe, suite
+        self._known: dict[str | None, tuple[list[Any], Iterator[Any]]] = {}
+
+    def of(self, source: str | None) -> Iterator[Any]:
+        """A model's tokenizer: first as it is quickly read, then as it is. None where it is not known."""
+        found, further = self._known.setdefault(source, ([], self._read(source)))
+        yield from found
+        for tokenizer in further:
+            found.append(tokenizer)
+            yield tokenizer
+
+    def _read(self, source: str | None) -> Iterator[Any]:
+        model = self.recipe.model
+        if source is None and isinstance(model, ScratchModelConfig):
+            from o1kit.models.tokenizer import phrases_in, plain_char_tokenizer
+
+            phrases = phrases_in(self.recipe, model.tokenizer.phrases)
+            yield plain_char_tokenizer(phrases)
+            yield plain_char_tokenizer(phrases, (problem.prompt for problem in self.suite.problems("train")))
+        elif source is not None or isinstance(model, HfModelConfig):
+            yield from _from_files(source or model.source)
 
 
-def _read(source: str) -> Iterator[Any]:
+def _from_files(source: str) -> Iterator[Any]:
     from tokenizers import Tokenizer
 
     from o1kit.models.tokenizer import PlainTokenizer
