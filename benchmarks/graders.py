@@ -3,8 +3,8 @@ r"""Whether graders can be trusted: `python -m benchmarks.graders --data FOLDER`
 For the right answers of GSM8K, AIME 2024 and AMC 2023 (gsm8k_train.jsonl, gsm8k_test.jsonl, aime24.jsonl, amc23.jsonl
 in the folder), each at the end of a chain: the share accepted as they are and in five rewritten forms (boxed, with a
 unit, with commas, as a fraction or a decimal, with words after it), and the share rejected of the same with one digit
-changed. Then how many answers a second two workers judge, and what becomes of hostile answers. Ends with status 1 where
-a target is missed.
+changed. Then how many answers a second two workers judge, and what becomes of hostile answers: how each ends, and what
+code comes to be in the worker that judges it (see `watched`). Ends with status 1 where a target is missed.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 from pydantic import TypeAdapter
 
+from benchmarks.watched import Careless, Seen, Watched, seen
 from o1kit.functional.answers import find_answer
 from o1kit.rewards.pool import Job, ScoringPool, Verdict
 from o1kit.tasks.graders.config import GraderConfig
@@ -209,13 +210,42 @@ def _speed(folder: Path, numeric: Any, math: Any) -> bool:
     return plain >= 500 and symbolic >= 100
 
 
+def noticed(file: Path) -> list[str]:
+    """The ways to execute an answer that a watched worker tells of, when a grader takes them."""
+    found = []
+    with ScoringPool(num_workers=1) as pool:
+        for way in Careless.ways:
+            before = len(seen(file))
+            pool.judge([Job(Watched(Careless(), file), GroundTruth("benchmark", way), "2 + 5")])
+            found += [way] if any(not one.generated for one in seen(file)[before:]) else []
+    return found
+
+
+def executions(lines: Sequence[Seen]) -> list[Seen]:
+    """What was executed for an answer, of all that watched workers tell of."""
+    return [one for one in lines if not one.generated]
+
+
+def _watch(folder: Path, file: Path) -> bool:
+    """Says what workers told of, and whether they would have told."""
+    planted, lines = noticed(folder / "planted"), seen(file)
+    found = executions(lines)
+    made = len(lines) - len(found)
+    print(f"Executed in workers: {len(found)}; code that sympy makes of the number of variables: {made}")
+    print(f"Planted executions that the watch noticed: {len(planted)} of {len(Careless.ways)}")
+    for one in found[:10]:
+        print(f"{one.event} of {one.code} for {one.answer!r}")
+    return not found and len(planted) == len(Careless.ways)
+
+
 def _hostile(judges: Sequence[Any], python: Any) -> bool:
     good = True
     print("\n| hostile answer | grader | outcome | seconds |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder, ScoringPool() as pool:
-        canary, victim = Path(folder) / "canary", Path(folder) / "victim"
+        canary, victim, told = (Path(folder) / name for name in ("canary", "victim", "told"))
         victim.write_text("safe")
-        cases = [(n, j, t) for n, t in fill(HOSTILE, canary, victim).items() for j in judges]
+        watched = [Watched(judge, told) for judge in judges]
+        cases = [(n, j, t) for n, t in fill(HOSTILE, canary, victim).items() for j in watched]
         cases += [(n, python, t) for n, t in fill(PROGRAMS, canary, victim).items()]
         for name, judge, text in cases:
             start = time.perf_counter()
@@ -225,9 +255,10 @@ def _hostile(judges: Sequence[Any], python: Any) -> bool:
             good &= verdict.outcome in ("wrong", "error", "timeout") and seconds < 30
         healthy = pool.judge(jobs(judges[0], [("7", "7")]))
         good &= healthy == [Verdict("right", 1.0)]
-        executed = canary.exists() or victim.read_text() != "safe"
-        good &= not executed
-        print(f"\nPool afterwards: {healthy[0].outcome}; workers replaced: {pool.restarts}; executed: {executed}")
+        touched = canary.exists() or victim.read_text() != "safe"
+        good &= not touched
+        print(f"\nPool afterwards: {healthy[0].outcome}; workers replaced: {pool.restarts}; files touched: {touched}")
+        good &= _watch(Path(folder), told)
     left = [p.cmdline() for p in psutil.Process().children(recursive=True)]
     print(f"Processes left: {len(left)}")
     return good and not left

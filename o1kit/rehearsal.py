@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from o1kit import beforehand
 from o1kit.config import public
 from o1kit.control.find import is_run
 from o1kit.control.lock import busy
@@ -17,7 +18,6 @@ from o1kit.errors import DataError, EnvironmentFailure, O1kitError, RecipeError,
 from o1kit.identity import Identities
 from o1kit.kinds import used
 from o1kit.models.config import HttpEngineConfig, LoraConfig, ServersConfig
-from o1kit.models.reading import check_readable
 from o1kit.outlook import WORK, Row, outlook
 from o1kit.planning.weights import Weights, weights_of
 from o1kit.recipe.judges import judge_servers
@@ -61,6 +61,7 @@ def rehearse(plan: Plan, recipe_directory: Path, directory: Path, chosen: Sequen
             where = plan.recipe.where("stages", plan.stages.index(stage))
             problems += [error.at(where) for error in _files(identities, stage)]
         problems += _adapters(plan, working)
+        problems += beforehand.faults(plan, working, suite, base)
     return Rehearsal(rows, tuple(problems), tuple(_notes(plan)))
 
 
@@ -93,15 +94,6 @@ def _files(identities: Identities, stage: Any) -> Iterator[O1kitError]:
         file = identities.recipe_directory / path
         if not (file.is_file() or (used(stage.config) and file.is_dir())):  # a plugin may read a folder
             yield DataError(f"{file}: there is no such file. Check the path.")
-    judge = getattr(stage.config, "judge_folder", None)
-    folder = None if judge is None else identities.recipe_directory / judge
-    if folder is not None and not folder.is_dir():
-        yield DataError(f"{folder}: there is no such folder. Check `judge_folder`.")
-    elif folder is not None:
-        try:
-            check_readable(folder)
-        except DataError as error:
-            yield error
 
 
 def _adapters(plan: Plan, working: Sequence[Any]) -> Iterator[O1kitError]:

@@ -25,7 +25,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from o1kit import registry
+from o1kit import beforehand, registry
 from o1kit.artifacts import (
     CHECKPOINTS,
     DONE,
@@ -46,7 +46,7 @@ from o1kit.control.records import Launch
 from o1kit.cpu import peak_memory_mb, release_memory, tune_process
 from o1kit.errors import RecipeError
 from o1kit.identity import STAGE, Identities, previous_of
-from o1kit.outlook import outlook, read_json, require_work, summary
+from o1kit.outlook import WORK, outlook, read_json, require_work, summary
 from o1kit.planning.record import Record
 from o1kit.protocols import Artifact, BuiltStage, StageInputs, TrackerContext
 from o1kit.report import results as results_file
@@ -147,6 +147,8 @@ class _Run:
     interrupt: Interrupt = field(init=False)
     beats: Beats = field(init=False)
     finished: dict[str, Artifact] = field(default_factory=dict)
+    working: list[PlannedStage] = field(default_factory=list)
+    """The stages that will run, as far as can be told beforehand."""
 
     @cached_property
     def identities(self) -> Identities:
@@ -156,6 +158,7 @@ class _Run:
     def announce(self, chosen: Sequence[str]) -> None:
         """Says what is left to do and what is done again, if anything was done before."""
         rows = outlook(self.identities, self.directory, chosen, verify=False)
+        self.working = [s for s, row in zip(self.plan.stages, rows, strict=True) if row.action in WORK]
         if any(row.action in ("continue", "run again") for row in rows):
             self.display.say(summary(rows))
 
@@ -177,10 +180,16 @@ class _Run:
 
     @cached_property
     def problems_checked(self) -> bool:
-        """True; looking at it makes sure once that every source of problems works, before anything expensive."""
+        """True; looking at it makes sure once that every source of problems works, before anything expensive.
+
+        And that later stages will not stop for what can be told of them now.
+        """
         recipe = self.plan.recipe
-        for path, error in build_suite(recipe.tasks, recipe.seed, self.recipe_directory).faults():
+        suite = build_suite(recipe.tasks, recipe.seed, self.recipe_directory)
+        for path, error in suite.faults():
             raise error.at(recipe.where(*path)) from error
+        for fault in beforehand.faults(self.plan, self.working, suite, self.recipe_directory):
+            raise fault
         return True
 
     def stage(self, stage: PlannedStage, *, selected: bool) -> None:

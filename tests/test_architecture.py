@@ -15,7 +15,7 @@ LEVELS = [
     {"cli"},
     {"rehearsal", "resuming", "doctor"},
     {"runner", "rescoring", "samples", "sharing", "testing", "scaffold"},
-    {"outlook", "planning"},
+    {"outlook", "planning", "beforehand"},
     {"identity"},
     {"plan", "trainer"},
     {"checkpoints"},

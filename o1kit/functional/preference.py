@@ -42,6 +42,11 @@ def label_share(alternatives: Iterable[tuple[str, float]], good: str, bad: str) 
     return yes / (yes + no) if yes + no > 0 else None
 
 
+def begins_word(text: str, word: str) -> bool:
+    """True where `label_share` would count this text of a token as the word."""
+    return text.strip(_AROUND).casefold() in _beginnings(word)
+
+
 def yes_share(alternatives: Iterable[tuple[str, float]]) -> float | None:
     """P(Yes) / (P(Yes) + P(No)); see `label_share`."""
     return label_share(alternatives, "Yes", "No")

@@ -41,7 +41,7 @@ def paired(first: Sequence[float], second: Sequence[float], seed: int = 0, resam
     """First against second, one value a problem in the same order.
 
     The interval is the percentile bootstrap of the mean difference over problems: problems are drawn in pairs, so what
-    makes a problem hard for both does not widen it.
+    makes a problem hard for both does not widen it. Where all differ alike there is nothing to draw: see `constant`.
 
     Raises:
         ValueError: they are not of the same problems.
@@ -50,11 +50,26 @@ def paired(first: Sequence[float], second: Sequence[float], seed: int = 0, resam
         raise ValueError(f"{len(first)} values against {len(second)}: pairs need the same problems")
     differences = [a - b for a, b in zip(first, second, strict=True)]
     better, worse = sum(d > EQUAL for d in differences), sum(d < -EQUAL for d in differences)
-    if differences:
-        interval = bootstrap_interval(differences, seed, resamples)
-    else:
+    if not differences:
         interval = Interval(0.0, -1.0, 1.0)
+    elif max(differences) - min(differences) <= EQUAL:
+        interval = constant(sum(differences) / len(differences), len(differences))
+    else:
+        interval = bootstrap_interval(differences, seed, resamples)
     return Paired(interval, better, worse, sign_test(better, worse))
+
+
+def constant(difference: float, pairs: int) -> Interval:
+    """The mean difference where it is the same in all pairs, with what they leave open.
+
+    Of all such pairs a share q may differ otherwise, by up to 1 either way. That none of n is seen has a chance of
+    (1 - q)^n, which is 5 % at q = 1 - 0.05^(1/n), about 3/n (the rule of three, Hanley and Lippman-Hand 1983): the mean
+    is between d - q (1 + d) and d + q (1 - d). Differences of values that are not in [0, 1] are at most as large as d.
+    """
+    open_share, most = 1 - 0.05 ** (1 / pairs), max(1.0, abs(difference))
+    return Interval(
+        difference, difference - open_share * (most + difference), difference + open_share * (most - difference)
+    )
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

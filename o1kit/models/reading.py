@@ -89,7 +89,7 @@ def reading_ids(reading: Reading, tokenizer: Any) -> ReadingIds:
     Raises:
         DataError: one of them is not exactly one token of it, or two are the same one.
     """
-    ids = ReadingIds(*(_single(getattr(reading, name), name, tokenizer) for name in ReadingIds._fields))
+    ids = ReadingIds(*(single_token(getattr(reading, name), name, tokenizer) for name in ReadingIds._fields))
     found = [i for i in ids if i is not None]
     if len(set(found)) < len(found):
         raise DataError(f"label tokens and mark must be different tokens, this tokenizer gives the ids {found}.")
@@ -115,7 +115,12 @@ def marked(prompt: Sequence[int], steps: Sequence[Sequence[int]], mark: int | No
     return Marked(tuple(tokens), tuple(positions))
 
 
-def _single(text: str, name: str, tokenizer: Any) -> int | None:
+def single_token(text: str, name: str, tokenizer: Any) -> int | None:
+    """The token that a text is; None for no text.
+
+    Raises:
+        DataError: it is not exactly one token.
+    """
     if not text:
         return None
     ids = tokenizer.encode(text, add_special_tokens=False)

@@ -11,7 +11,7 @@ from o1kit.errors import DataError, RecipeError
 from o1kit.models.config import HfModelConfig, ScratchModelConfig
 from o1kit.models.language_model import LanguageModel
 from o1kit.models.load import add_lora, build_scratch, load_directory, load_hf, load_tokenizer
-from o1kit.models.tokenizer import build_char_tokenizer
+from o1kit.models.tokenizer import build_char_tokenizer, phrases_in
 from o1kit.protocols import StageInputs
 from o1kit.tasks.suite import Suite, build_suite
 
@@ -121,10 +121,4 @@ def trainable(model: LanguageModel, inputs: StageInputs) -> LanguageModel:
 
 def character_tokenizer(inputs: StageInputs, suite: Suite, phrases: Iterable[str] = ()) -> Any:
     """A token for each character of the training problems, each phrase, and each phrase of the teachers in use."""
-    found = list(phrases)
-    for split in inputs.recipe.tasks.values():
-        for source in split.sources:
-            name = getattr(source, "teacher", None) or getattr(source, "generator", None)
-            if name in registry.names("teachers"):
-                found.extend(teacher_of(name).phrases)
-    return build_char_tokenizer(found, (problem.prompt for problem in suite.problems("train")))
+    return build_char_tokenizer(phrases_in(inputs.recipe, phrases), (p.prompt for p in suite.problems("train")))

@@ -3,6 +3,9 @@
 Some hand an answer to Python's `eval`, others to sympy's `parse_expr`, which evaluates it too, with all of Python's
 functions at hand. Here both are replaced in the modules of those scorers: what is no list of values, or no expression
 of numbers, symbols and elementary functions, raises an error, which a scorer takes for an answer that it cannot read.
+
+`guard_numbers`: sympy itself evaluates whatever text it makes a number of, and with math-verify those are the digits of
+answers. Here they are read without.
 """
 
 from __future__ import annotations
@@ -37,6 +40,10 @@ FUNCTIONS = frozenset(
     """.split()  # noqa: SIM905
 )
 """What an expression may call by name; single letters are symbols and constants, or harmless without texts."""
+_WHOLE = re.compile(r"0+|[1-9][0-9]*")
+_DECIMAL = re.compile(r"(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+")
+_MAX_DIGITS = 4000
+"""Longer ones Python refuses to read."""
 _TOKEN = re.compile(r"\s+|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[A-Za-z][A-Za-z0-9_]*|[-+*/(),^!%]")
 
 
@@ -86,3 +93,21 @@ def _known() -> frozenset[str]:
 def _harmless(name: str) -> bool:
     """True for a function of the list, a single letter, and what means nothing yet and so becomes a symbol."""
     return len(name) == 1 or name in FUNCTIONS or not (name in _known() or iskeyword(name) or "__" in name)
+
+
+@cache
+def guard_numbers() -> None:
+    """Replaces how sympy reads texts in this process: numbers as what they are, and besides only plain expressions."""
+    sympy, parser = import_module("sympy"), import_module("sympy.parsing.sympy_parser")
+    parse, usual = parser.parse_expr, parser.standard_transformations
+
+    def parse_expr(text: str, local_dict: Any = None, transformations: Any = usual, *args: Any, **kwargs: Any) -> Any:
+        if len(text) <= _MAX_DIGITS and _WHOLE.fullmatch(text):
+            return sympy.Integer(int(text))
+        if len(text) <= _MAX_DIGITS and _DECIMAL.fullmatch(text) and parser.rationalize not in transformations:
+            return sympy.Float(text)
+        if not is_plain(text):
+            raise SyntaxError("not a plain expression")
+        return parse(text, local_dict, transformations, *args, **kwargs)
+
+    parser.parse_expr = parse_expr  # type: ignore[attr-defined]

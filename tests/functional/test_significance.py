@@ -6,6 +6,8 @@ from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from o1kit.functional.significance import hierarchical_interval, holm, paired, sign_test
@@ -37,11 +39,35 @@ def test_pairs_by_hand() -> None:
 
 
 def test_what_is_hard_for_both_does_not_widen_the_interval() -> None:
-    """One method is better by exactly a tenth on problems of very different difficulty."""
-    second = np.linspace(0, 0.9, 50)
-    found = paired(list(second + 0.1), list(second)).difference
-    assert found.low == pytest.approx(0.1) and found.high == pytest.approx(0.1)
+    """One method is better by a tenth, give or take, on problems of very different difficulty."""
+    second, more = np.linspace(0, 0.9, 50), np.tile([0.09, 0.1, 0.11], 17)[:50]
+    found = paired(list(second + more), list(second)).difference
+    assert found.low == pytest.approx(0.1, abs=0.005) and found.high == pytest.approx(0.1, abs=0.005)
     assert bootstrap_interval(list(second)).high - bootstrap_interval(list(second)).low > 0.1
+
+
+def test_pairs_that_all_agree_leave_three_in_their_number_open() -> None:
+    agreed = paired([1.0, 0.0] * 150, [1.0, 0.0] * 150)
+    assert (agreed.better, agreed.worse, agreed.p) == (0, 0, 1.0)
+    assert agreed.difference == pytest.approx((0.0, -3 / 300, 3 / 300), rel=0.01)
+    always = paired([1.0] * 20, [0.0] * 20).difference
+    assert always == pytest.approx((1.0, 1 - 2 * (1 - 0.05 ** (1 / 20)), 1.0))
+    assert paired([0.3], [0.3]).difference == pytest.approx((0.0, -0.95, 0.95))
+    assert paired([0.1 + 0.2] * 9, [0.3] * 9).difference.low < -0.2  # but for the last bits, they agree
+
+
+@given(n=st.integers(1, 400), difference=st.floats(-1, 1), other=st.floats(-1, 1), share=st.floats(0, 1, width=32))
+def test_an_interval_of_equal_differences_covers_all_that_they_leave_possible(
+    n: int, difference: float, other: float, share: float
+) -> None:
+    """Whatever a share of all pairs is like: the mean is inside, or such a sample has a chance of 5 % at most."""
+    second = [max(-difference, 0.0)] * n
+    found = paired([value + difference for value in second], second).difference
+    mean = difference + share * (other - difference)
+    inside = found.low - 1e-9 <= mean <= found.high + 1e-9
+    assert inside or (1 - share) ** n <= 0.05 + 1e-9
+    assert -1 - 1e-9 <= found.low <= found.mean <= found.high <= 1 + 1e-9
+    assert 0 < found.high - found.low <= 2 * 3 / n + 1e-9
 
 
 def test_one_seed_is_the_plain_bootstrap() -> None:

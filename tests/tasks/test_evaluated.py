@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from o1kit.rewards.pool import Job, ScoringPool
 from o1kit.tasks.config import ReasoningGymConfig
-from o1kit.tasks.evaluated import EXPRESSIONS, LITERALS, is_plain
+from o1kit.tasks.evaluated import EXPRESSIONS, LITERALS, guard_numbers, is_plain
 from o1kit.tasks.gym import ReasoningGymSource
 from o1kit.types import GroundTruth
 
@@ -142,3 +145,36 @@ def test_every_generators_scorer_works_in_confined_workers() -> None:
             assert verdict.outcome == "error", job
         else:
             assert verdict.credit == min(credit, 1.0), job
+
+
+@pytest.fixture
+def unguarded(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """How sympy itself reads a text; how it reads it here is replaced for the test."""
+    parser = import_module("sympy.parsing.sympy_parser")
+    own = parser.parse_expr
+    monkeypatch.setattr(parser, "parse_expr", own)  # which puts it back
+    guard_numbers.__wrapped__()
+    return own
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.from_regex(r"\A([1-9][0-9]{0,30}|0{1,3}|[0-9]{0,6}\.[0-9]{1,30}|[0-9]{1,6}\.|[0-9]{1,3}[eE]-?[0-9]{1,2})\Z"))
+def test_numbers_are_what_sympy_evaluates_them_to(unguarded: Callable[[str], Any], text: str) -> None:
+    number, expected = import_module("sympy").Number(text), unguarded(text)
+    assert (number, type(number)) == (expected, type(expected))
+    assert getattr(number, "_prec", None) == getattr(expected, "_prec", None)
+
+
+def test_sympy_reads_rationals_and_plain_expressions_as_before(unguarded: Callable[[str], Any]) -> None:
+    sympy = import_module("sympy")
+    assert sympy.sympify("0.25", rational=True) == sympy.Rational(1, 4)
+    for text in ("x + 2*pi", "sin(x)**2", "E", "oo"):
+        assert sympy.sympify(text) == unguarded(text)
+
+
+@pytest.mark.usefixtures("unguarded")
+@pytest.mark.parametrize("text", ["__import__('os').mkdir('{path}')", "exit()", "().__class__", "9_9", "'a'"])
+def test_sympy_makes_nothing_of_code(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="could not parse"):
+        import_module("sympy").sympify(text.replace("{path}", str(tmp_path / "made")))
+    assert not (tmp_path / "made").exists()

@@ -13,15 +13,18 @@ from benchmarks.graders import (
     FILES,
     HOSTILE,
     changed,
+    executions,
     expressions,
     fill,
     forms,
     given,
     grader,
     jobs,
+    noticed,
     right_answers,
     undecided,
 )
+from benchmarks.watched import Careless, Watched, seen
 from o1kit import registry
 from o1kit.errors import DataError, EnvironmentFailure
 from o1kit.rewards.pool import ScoringPool
@@ -173,6 +176,21 @@ def test_hostile_answers_are_wrong_and_leave_the_pool_healthy(pool: ScoringPool,
         assert hard == ["wrong"] * len(texts)
     assert pool.restarts == before
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_of_an_answer_is_executed_where_it_is_judged(tmp_path: Path) -> None:
+    """By what the interpreter of the worker tells, also of the digits of answers that sympy makes numbers of."""
+    texts = [text for name, text in fill(HOSTILE, tmp_path / "canary", tmp_path).items() if name != "a hard integral"]
+    texts += ["3.5x + 1{,}000", r"x_{12} + 50\%", r"\{1, 2\}", r"(1, 2.5]"]
+    with ScoringPool(num_workers=1) as pool:
+        for kind, right in (("numeric", "7"), ("exact", "7"), ("math", r"2\sqrt{3}"), ("math", r"\{1, 2\}")):
+            pool.judge(jobs(Watched(grader(kind), tmp_path / "told"), [(right, text) for text in texts]))
+    assert (tmp_path / "told").exists()
+    assert executions(seen(tmp_path / "told")) == []
+
+
+def test_the_watch_sees_every_way_to_execute_an_answer(tmp_path: Path) -> None:
+    assert noticed(tmp_path / "told") == list(Careless.ways)
 
 
 def test_what_keeps_sympy_busy_is_a_timeout(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ What is denied (`not 5`) is right only as the same text.
 
 math-verify rounds to six decimals and reads the first of several numbers as it finds them; rule 3 keeps it from that.
 Texts that would only keep a computer algebra system busy (towers of powers, deep brackets, very long ones) go no
-further than rule 3.
+further than rule 3. sympy would evaluate the digits that math-verify hands it; `guard_numbers` has it read them.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import Any
 
 from o1kit.errors import EnvironmentFailure
 from o1kit.functional.answers import find_answer, last_boxed
+from o1kit.tasks.evaluated import guard_numbers
 from o1kit.tasks.graders.config import MathConfig
 from o1kit.tasks.graders.exact import normalise
 from o1kit.tasks.graders.grader import only_in_workers
@@ -89,6 +90,7 @@ class MathGrader:
         """Imports sympy and parses the right answer."""
         only_in_workers(self.name)
         _right(truth.answer)
+        guard_numbers()
 
     def alike(self, answer: str) -> Hashable:
         """What rules 1 to 3 go by, without math-verify: a letter, a number's value, or the text once normalised."""
