@@ -15,7 +15,7 @@ from typing import Any
 
 from o1kit import registry
 from o1kit.functional.noise import derive
-from o1kit.functional.statistics import bootstrap_interval
+from o1kit.functional.significance import paired
 from o1kit.protocols import Artifact, StageInputs
 from o1kit.recipe.schema import Recipe
 from o1kit.search.config import BestOfNConfig, MctsConfig, SampleConfig
@@ -84,7 +84,7 @@ def compare(bench: Bench, split: str) -> None:
                 votes[select] = bench.measure(config)
             line = f"{split:<9}{label(mcts):<34}{100 * sum(marks) / len(marks):5.1f} % {tokens:6.0f} tokens"
             for select, (other, used) in votes.items():
-                gap = bootstrap_interval([a - b for a, b in zip(marks, other, strict=True)])
+                gap = paired(marks, other).difference
                 line += f" | {select}@{samples} {100 * sum(other) / len(other):5.1f} % {used:6.0f} tokens,"
                 line += f" mcts {100 * gap.mean:+.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
             print(line, flush=True)

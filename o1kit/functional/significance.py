@@ -101,6 +101,8 @@ def hierarchical_interval(values: Sequence[Sequence[float]], seed: int = 0, resa
         return bootstrap_interval(values[0] if values else (), seed, resamples)
     data = np.asarray(values, dtype=np.float64).T
     problems, seeds = data.shape
+    if data.min() == data.max():
+        return bootstrap_interval(data[:, 0].tolist(), seed, resamples)
     generator = np.random.default_rng(seed)
     means: list[float] = []
     while len(means) < resamples:

@@ -30,13 +30,28 @@ def wilson_interval(successes: float, trials: int, z: float = Z_95) -> Interval:
 
 
 def bootstrap_interval(values: Sequence[float], seed: int = 0, resamples: int = 2000) -> Interval:
-    """Mean of one value a problem, with the percentile bootstrap over problems (Efron 1979)."""
+    """Mean of one value a problem, with the percentile bootstrap over problems (Efron 1979).
+
+    Where all are right or all wrong there is nothing to draw: see `alike`.
+    """
     data = np.asarray(values, dtype=np.float64)
     if data.size == 0:
         return Interval(0.0, 0.0, 1.0)
+    if data.min() == data.max() and 0 <= data[0] <= 1:
+        return alike(float(data[0]), data.size)
     draws = np.random.default_rng(seed).integers(0, data.size, size=(resamples, data.size))
     low, high = np.quantile(data[draws].mean(axis=1), [0.025, 0.975])
     return Interval(float(data.mean()), float(low), float(high))
+
+
+def alike(value: float, count: int) -> Interval:
+    """A mark in [0, 1] that all problems have, with what so many leave open.
+
+    A share q of all such problems may have any other. That none of n is seen has a chance of (1 - q)^n, which is 5 % at
+    q = 1 - 0.05^(1/n), about 3/n (the rule of three, Hanley and Lippman-Hand 1983).
+    """
+    q = 1 - 0.05 ** (1 / count)
+    return Interval(value, value * (1 - q), value + q * (1 - value))
 
 
 def pass_at_k(samples: int, correct: int, k: int) -> float:

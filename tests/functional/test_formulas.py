@@ -167,6 +167,12 @@ def test_wilson_interval_of_ten_in_a_hundred() -> None:
     assert (found.low, found.high) == pytest.approx((0.0552291, 0.1743657), abs=1e-6)
 
 
+@pytest.mark.parametrize(("value", "low", "high"), [(1.0, 0.9705, 1.0), (0.0, 0.0, 0.0295), (0.5, 0.48525, 0.51475)])
+def test_marks_that_are_all_alike_are_not_certain(value: float, low: float, high: float) -> None:
+    """100 of 100: the rule of three says that up to 3 in 100 may be otherwise (0.05^(1/100) = 0.9705)."""
+    assert bootstrap_interval([value] * 100) == pytest.approx((value, low, high), abs=1e-4)
+
+
 def test_bootstrap_interval_is_near_the_normal_one() -> None:
     values = [1.0] * 300 + [0.0] * 200
     found = bootstrap_interval(values)

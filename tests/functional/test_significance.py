@@ -74,6 +74,9 @@ def test_one_seed_is_the_plain_bootstrap() -> None:
     values = list(np.random.default_rng(0).uniform(size=30))
     assert hierarchical_interval([values]) == bootstrap_interval(values)
     assert hierarchical_interval([]) == bootstrap_interval([])
+    right = [[1.0] * 20] * 3
+    assert hierarchical_interval(right) == bootstrap_interval(right[0]), "three seeds are not more problems"
+    assert hierarchical_interval(right).low < 1.0
 
 
 def test_the_hierarchical_bootstrap_is_that_of_all_resamples() -> None:
