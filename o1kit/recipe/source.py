@@ -184,7 +184,7 @@ def parse(text: str, name: str, *, operators: bool = False) -> Source:
         source.faults.append(Fault(name, (), f"not valid YAML: {first}"))
         return source
     if root is None:
-        source.faults.append(Fault(name, (), "the file is empty. Start from recipes/quickstart.yaml."))
+        source.faults.append(Fault(name, (), "the file is empty. Start from one of o1kit's: o1kit recipe new NAME."))
         return source
     reader = _Reader(source, lambda mark: f"{name}:{mark.line + 1}:{mark.column + 1}", operators)
     made = reader.read(root)

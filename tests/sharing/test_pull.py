@@ -205,7 +205,7 @@ def test_nothing_hides_in_pieces_of_what_is_not_valid_here(tmp_path: Path) -> No
     text = PLAIN.replace("name: plain", "name: http") + 'engine: {kind: http, endpoints: ["${name}s://192.0.2.1/v1"]'
     found = fetch(Wanted(str(folder(tmp_path, text + ", model: '${env:O1KIT_NOT_SET}'}\n"))))
     data, wrong = composed(found)
-    assert wrong is not None and "O1KIT_NOT_SET is not set" in wrong
+    assert wrong is not None and "O1KIT_NOT_SET is not set" in str(wrong)
     assert "https://192.0.2.1/v1" in uses(found.files, found.recipe, data).network
 
 
