@@ -20,6 +20,8 @@ MAX_LEVELS = 16
 MAX_FILES = 64
 MAX_TOTAL = 4 * MAX_BYTES
 RECIPES = (".yaml", ".yml", ".lock")
+LEAST = 3
+"""Shorter names are like too many others."""
 SHOWN = 8
 """Most files of a folder that are named."""
 
@@ -192,7 +194,8 @@ def _in_folder(folder: Path) -> str:
 def _beside(path: Path) -> str:
     """What was probably meant by a file that is not there, or what is there."""
     found = _recipes_in(path.parent)
-    meant = nearest(path.name, found) or next((name for name in found if Path(name).stem == path.name), None)
+    stems = {Path(name).stem: name for name in reversed(found)}
+    meant = nearest(path.stem, [stem for stem in stems if len(stem) >= LEAST])
     if meant is not None:
-        return f" Did you mean {str(path.parent / meant)!r}?"
+        return f" Did you mean {str(path.parent / stems[meant])!r}?"
     return f" In {path.parent}: {', '.join(found[:SHOWN])}." if found else " Check the path."
