@@ -62,7 +62,7 @@ class _Reader:
 
     def __init__(self, source: Source) -> None:
         self.layers = Layers(source, Node({}, source.name))
-        self._merger = Merger(source.faults.append)
+        self._merger = Merger(source.faults.append, removed=source.removed)
         self._open: list[Path] = []
         self._done: set[Path] = set()
         self._bytes = 0

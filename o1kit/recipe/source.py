@@ -100,6 +100,8 @@ class Source:
     """True if a file could not be read, which is among the faults: what is not there may be in that."""
     based: bool = False
     """True if the recipe and all that it extends could be read: only an overlay may be missing."""
+    removed: dict[Path, str] = field(default_factory=dict)
+    """Where `!unset` stands that took out what was at a path."""
     _secrets: list[Node] = field(default_factory=list)
 
     def place(self, path: Path, *, key: bool = False) -> str:
@@ -138,7 +140,7 @@ class Source:
     def settle(self, root: Node) -> None:
         """Takes over what the nodes say."""
         self.root, self.data = root, written(root)
-        self.keys = {path: node.key for path, node in walk(root) if node.key}
+        self.keys = self.removed | {path: node.key for path, node in walk(root) if node.key}
         self.values = {path: node.place for path, node in walk(root)}
         self._secrets = [node for _, node in walk(root) if node.secret]
 
