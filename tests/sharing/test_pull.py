@@ -234,3 +234,13 @@ def _sections(section: type, known: set[type] | None = None) -> set[type]:
             _sections(annotation, known)
         waiting += get_args(annotation)
     return known
+
+
+def test_a_mistyped_recipe_of_several_is_told_with_the_one_that_was_meant(good: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text(PLAIN)
+    for source in (good, tmp_path):
+        folder(tmp_path)
+        with pytest.raises(
+            DataError, match=r"'plane\.yaml' is not there \(or is a link\)\. Did you mean 'plain\.yaml'"
+        ):
+            fetch(Wanted(str(source), recipe="plane.yaml"))
