@@ -49,6 +49,24 @@ def test_errors_without_a_place_are_data_too(recipe: str, capsys: pytest.Capture
     assert "'nope'" in printed(capsys, 2, "plugins", "check", "nope")["faults"][0]["message"]
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "suggestion"),
+    [
+        (["explain", "r.yaml", "stages.sft.stps"], 2, "steps"),
+        (["validate", "rr.yaml"], 2, None),
+        (["validate", "recipe.yml"], 2, "recipe.yaml"),
+        (["validate", "more.yaml"], 2, "recipe.yaml"),
+        (["data", "show", "r.yaml", "--stage", "sftt"], 2, "sft"),
+    ],
+)
+def test_what_was_meant_is_data(
+    words: list[str], code: int, suggestion: str | None, recipe: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("recipe.yaml").write_text(RECIPE)
+    Path("more.yaml").write_text("extends: recip.yaml\n")
+    assert printed(capsys, code, *words)["faults"][0]["suggestion"] == suggestion
+
+
 def test_samples_are_data(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = printed(capsys, 0, "data", "show", recipe, "-n", "1")
     (sample,) = found["samples"]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from o1kit.cli.completing import stage_ranges
+from o1kit.cli.completing import changes, stage_ranges
 from o1kit.errors import O1kitError, RecipeError
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe file (YAML).", show_default=False)]
@@ -19,6 +19,7 @@ Sets = Annotated[
         "--set",
         metavar="KEY.PATH=VALUE",
         help="Change the recipe, for example --set stages.sft.steps=100 (repeatable).",
+        autocompletion=changes,
         default_factory=list,
         show_default=False,
     ),

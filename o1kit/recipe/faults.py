@@ -10,7 +10,7 @@ from typing import Any
 from o1kit.errors import O1kitError, RecipeError
 from o1kit.functional.printable import printable
 from o1kit.functional.secrets import hide
-from o1kit.recipe.source import OPTION, Fault, Source, show
+from o1kit.recipe.source import OPTION, Fault, Source, meant, show
 
 MAX_FAULTS = 20
 """Most faults that are told at once: nobody reads more."""
@@ -43,7 +43,7 @@ def as_data(error: O1kitError, file: str = "") -> list[dict[str, Any]]:
             "place": fault.place or None,
             "path": show(fault.path),
             "message": fault.message.partition(f"\n    {OPTION}")[0],
-            "suggestion": fault.suggestion,
+            "suggestion": fault.suggestion or meant(fault.message),
         }
         for fault in faults
     ]

@@ -124,8 +124,7 @@ class Source:
             name = place.partition("=")[0]
             column = name.rfind(str(path[-1])) if key and path else len(name) + 1
             message += option_caret(place, max(column, len(OPTION)) - len(OPTION))
-        meant = _MEANT.search(message)
-        self.faults.append(Fault(place, path, message, meant[1] if suggestion is None and meant else suggestion))
+        self.faults.append(Fault(place, path, message, meant(message) if suggestion is None else suggestion))
 
     def hide(self, message: str) -> str:
         """The message with `${env:NAME}` in place of what the variable holds."""
@@ -147,6 +146,12 @@ class Source:
     def actual(self, *, hidden: bool = False) -> Any:
         """The data with the values of the environment; `hidden` makes them show themselves as they are written."""
         return actual(self.root, hidden=hidden) if self.root is not None else self.data
+
+
+def meant(message: str) -> str | None:
+    """The key or value that a message says was meant; None if it says none."""
+    found = _MEANT.search(message)
+    return found[1] if found else None
 
 
 def option_caret(option: str, column: int) -> str:
