@@ -22,6 +22,7 @@ from o1kit.cli.options import (
     Stages,
     dry_json,
     faults_as_json,
+    print_json,
 )
 
 Run = Annotated[
@@ -138,6 +139,7 @@ def fork(
         ),
     ] = None,
     runs_dir: RunsDir = RUNS,
+    json: Json = False,
 ) -> None:
     """Branch a run: its finished stages, with a changed recipe for the rest."""
     from os import chdir
@@ -146,10 +148,15 @@ def fork(
     from o1kit.resuming import fork as fork_run
     from o1kit.resuming import started_in
 
-    source, overlays = find_run(run, runs_dir).resolve(), [path.resolve() for path in overlays]
-    target = Path(new).absolute() if "/" in new else source.parent / new
-    chdir(started_in(source) or ".")
-    made = fork_run(source, target, sets, overlays, stage)
+    with faults_as_json(json):
+        source, overlays = find_run(run, runs_dir).resolve(), [path.resolve() for path in overlays]
+        target = Path(new).absolute() if "/" in new else source.parent / new
+        chdir(started_in(source) or ".")
+        made = fork_run(source, target, sets, overlays, stage)
+    if json:
+        told = {"taken": made.taken, "to_run": made.to_run, "unlocked": made.unlocked}
+        print_json({"folder": str(made.directory), "from": str(source), **told})
+        return
     print(f"{made.directory}: from {source}")
     print(f"  taken over: {', '.join(made.taken) or 'nothing'}\n  to run:     {', '.join(made.to_run) or 'nothing'}")
     if made.unlocked:
