@@ -84,7 +84,7 @@ def test_a_fork_is_data(run: Path, capsys: pytest.CaptureFixture[str], monkeypat
     assert main(words) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["folder"] == str(run.parent / "third") and found["from"] == str(run)
-    assert (found["taken"], found["to_run"], found["unlocked"]) == (["sft"], ["more"], False)
+    assert (found["taken"], found["to_run"], found["unlocked"]) == (["sft"], ["more", "most"], False)
     assert main(words) != 0
     assert "exists already" in json.loads(capsys.readouterr().out)["faults"][0]["message"]
 

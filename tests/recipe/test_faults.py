@@ -188,3 +188,8 @@ def test_sections_and_lengths_are_told_in_plain_words() -> None:
     said = str(error_of(GOOD, "engine=3", "stages.eval.searches=[]", "stages.sft.optimizer.betas=[0.5, 0.5, 0.5]"))
     assert "input should be a section, got 3." in said
     assert "needs at least 1 entry, got none." in said and "needs at most 2 entries, got 3." in said
+
+
+def test_a_kind_that_only_plugins_have_is_told_without_choices() -> None:
+    said = str(error_of(GOOD, "tracking.trackers=[{kind: nosuch}]"))
+    assert "unknown kind 'nosuch'. Install a plugin that provides it" in said and "None" not in said
