@@ -50,12 +50,13 @@ def list_recipes(json: Json = False) -> None:
 @app.command()
 def show(name: Name) -> None:
     """Print a recipe that comes with o1kit."""
+    import os
     import sys
 
     from o1kit.sharing.shipped import find
 
     text = find(name).path.read_text(encoding="utf-8")
-    if not sys.stdout.isatty():
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
         print(text, end="")
         return
     from rich.console import Console
