@@ -51,7 +51,7 @@ def _wrong(error: ErrorDetails) -> str:
     if kind in LENGTHS:
         bound, words = LENGTHS[kind]
         number = context.get(bound)
-        return f"needs {words} {number} {'entry' if number == 1 else 'entries'}"
+        return f"needs {words} {number} {'item' if number == 1 else 'items'}"
     return _lower(error["msg"])
 
 
