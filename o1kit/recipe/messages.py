@@ -51,7 +51,8 @@ def _wrong(error: ErrorDetails) -> str:
     if kind in LENGTHS:
         bound, words = LENGTHS[kind]
         number = context.get(bound)
-        return f"needs {words} {number} {'item' if number == 1 else 'items'}"
+        noun = "section" if context.get("field_type") == "Dictionary" else "list"
+        return f"{noun} should have {words} {number} {'item' if number == 1 else 'items'}"
     return _lower(error["msg"])
 
 
