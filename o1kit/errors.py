@@ -10,10 +10,14 @@ class O1kitError(Exception):
     """Base of every expected failure; `exit_code` is what the command line returns."""
 
     exit_code = 1
+    where = ""
+    """The place that the message begins with, as `at` was told it."""
 
     def at(self, where: str) -> Self:
         """The same error, told with a place such as `file:line:column: recipe.path`."""
-        return type(self)(f"{where}: {self}")
+        found = type(self)(f"{where}: {self}")
+        found.where = where
+        return found
 
 
 class RecipeError(O1kitError):

@@ -108,7 +108,7 @@ def _adapters(plan: Plan, working: Sequence[Any]) -> Iterator[O1kitError]:
         if not weights.adapted(stage.config.lora) and "lm_head" not in targets:
             near = suggestion(targets[0], names) if names else ""
             where = plan.recipe.where("stages", plan.stages.index(stage), "lora", "targets")
-            yield RecipeError(f"{where}: the model has no linear layer {' or '.join(map(repr, targets))}.{near}")
+            yield RecipeError(f"the model has no linear layer {' or '.join(map(repr, targets))}.{near}").at(where)
 
 
 def _unusable(recipe: Recipe) -> Iterator[O1kitError]:
@@ -117,12 +117,12 @@ def _unusable(recipe: Recipe) -> Iterator[O1kitError]:
     if source is not None:
         wrong = _model(source, weights=not isinstance(recipe.engine, HttpEngineConfig))
         if wrong is not None:
-            yield EnvironmentFailure(f"{recipe.where('model', 'source')}: {wrong}")
+            yield EnvironmentFailure(wrong).at(recipe.where("model", "source"))
     for path, servers in _servers(recipe):
         name = servers.api_key_env
         if name is not None and not os.environ.get(name):
             where = recipe.where(*path, "api_key_env")
-            yield EnvironmentFailure(f"{where}: {name} is not set. Set it: export {name}=...")
+            yield EnvironmentFailure(f"{name} is not set. Set it: export {name}=...").at(where)
 
 
 def _model(source: str, *, weights: bool) -> str | None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -132,3 +135,24 @@ def test_errors_that_quote_a_recipe_do_not_steer_the_terminal(
         assert main([*words, str(tmp_path / "r.yaml")]) != 0
         told = capsys.readouterr().err
         assert r"a\x1b]0;PWN\x07\x1b[31m.jsonl" in told and "\x1b" not in told and "\x07" not in told
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--nope"], ["recipe", "show", "quickstart"], ["recipe", "-h"]])
+def test_a_terminal_without_colours_gets_no_styles_either(words: list[str]) -> None:
+    kept = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "_TYPER_FORCE_DISABLE_TERMINAL")}
+    for more, styled in (({}, True), ({"NO_COLOR": "1"}, False)):
+        assert (b"\x1b[" in on_a_terminal(words, {**kept, "TERM": "xterm-256color", **more})) is styled
+
+
+def on_a_terminal(words: list[str], environment: dict[str, str]) -> bytes:
+    """What a command writes to a terminal."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "o1kit", *words]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment):
+        os.close(theirs)
+        said = b""
+        with suppress(OSError):  # Linux's way to say that nobody writes any more
+            while piece := os.read(ours, 65536):
+                said += piece
+    os.close(ours)
+    return said

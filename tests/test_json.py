@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from o1kit.cli import main
+from o1kit.sharing.archive import sha256
 from tests.test_data_show import ROWS, lines
 
 RECIPE = """
@@ -48,6 +49,24 @@ def test_errors_without_a_place_are_data_too(recipe: str, capsys: pytest.Capture
     assert "'nope'" in printed(capsys, 2, "plugins", "check", "nope")["faults"][0]["message"]
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "suggestion"),
+    [
+        (["explain", "r.yaml", "stages.sft.stps"], 2, "steps"),
+        (["validate", "rr.yaml"], 2, None),
+        (["validate", "recipe.yml"], 2, "recipe.yaml"),
+        (["validate", "more.yaml"], 2, "recipe.yaml"),
+        (["data", "show", "r.yaml", "--stage", "sftt"], 2, "sft"),
+    ],
+)
+def test_what_was_meant_is_data(
+    words: list[str], code: int, suggestion: str | None, recipe: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("recipe.yaml").write_text(RECIPE)
+    Path("more.yaml").write_text("extends: recip.yaml\n")
+    assert printed(capsys, code, *words)["faults"][0]["suggestion"] == suggestion
+
+
 def test_samples_are_data(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = printed(capsys, 0, "data", "show", recipe, "-n", "1")
     (sample,) = found["samples"]
@@ -70,3 +89,55 @@ def test_what_is_not_as_locked_is_data(recipe: str, capsys: pytest.CaptureFixtur
     lines(Path("rows.jsonl"), ROWS[:2])
     found = printed(capsys, 4, "recipe", "verify", "r.lock")
     assert not found["as_locked"] and [one["what"] for one in found["differences"]] == ["rows.jsonl"]
+
+
+def test_a_dry_run_is_data(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = printed(capsys, 0, "run", recipe, "--dry-run")
+    assert found["ready"] and not found["faults"] and found["folder"] == "runs/shown"
+    assert [(row["stage"], row["action"]) for row in found["stages"]] == [("sft", "run")]
+    Path("rows.jsonl").unlink()
+    found = printed(capsys, 4, "run", recipe, "--dry-run")
+    (fault,) = found["faults"]
+    assert not found["ready"] and (fault["file"], fault["line"]) == ("r.yaml", 5)
+    assert fault["path"] == "tasks.train.sources[0]" and fault["message"].startswith("/")
+    stepz = printed(capsys, 2, "run", recipe, "--dry-run", "--set", "stages.sft.stepz=3")
+    assert stepz["faults"][0]["suggestion"] == "steps"
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("words", [("run", "r.yaml"), ("resume", "nope")])
+def test_json_of_a_run_goes_with_a_dry_run(
+    words: tuple[str, str], recipe: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "--dry-run" in printed(capsys, 2, *words)["faults"][0]["message"]
+    assert not Path("runs").exists()
+
+
+def test_runs_that_are_not_there_are_data(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["status", "nope"], ["resume", "nope", "--dry-run"]):
+        assert "no run" in printed(capsys, 2, *words)["faults"][0]["message"]
+
+
+def test_locks_and_archives_are_data(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = printed(capsys, 0, "recipe", "lock", recipe)
+    assert found["file"] == "r.lock" and {*found["lock"]["files"]} == {"rows.jsonl"}
+    assert "is there already" in printed(capsys, 3, "recipe", "lock", recipe)["faults"][0]["message"]
+    packed = printed(capsys, 0, "recipe", "pack", recipe, "--with-data")
+    content = Path("r.o1r").read_bytes()
+    assert (packed["file"], packed["bytes"]) == ("r.o1r", len(content)) and "rows.jsonl" in packed["files"]
+    assert packed["sha256"] == sha256(content)
+    assert "is there already" in printed(capsys, 3, "recipe", "pack", recipe)["faults"][0]["message"]
+
+
+def test_what_is_pulled_is_data(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = printed(capsys, 0, "recipe", "pull", recipe, "--out", "got")
+    assert found["valid"] and found["written"] is None and not Path("got").exists()
+    assert "comes along" in found["uses"]["data"]["rows.jsonl"] and {*found["files"]} == {"r.yaml", "rows.jsonl"}
+    Path("r.yaml").write_text(RECIPE.replace("steps:", "stepz:"))
+    found = printed(capsys, 0, "recipe", "pull", recipe, "--out", "got", "--yes")
+    assert found["written"] == "got" and Path("got/r.yaml").is_file()
+    assert not found["valid"] and [(f["place"], f["suggestion"]) for f in found["faults"]] == [("r.yaml:6:33", "steps")]
+    assert (
+        "is there already"
+        in printed(capsys, 3, "recipe", "pull", recipe, "--out", "got", "--yes")["faults"][0]["message"]
+    )

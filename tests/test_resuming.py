@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from o1kit.artifacts import read_artifact, write_done, write_json
+from o1kit.cli import main
 from o1kit.config import public
 from o1kit.control.records import LAUNCH, Launch
 from o1kit.errors import DataError, RecipeError
@@ -75,6 +76,17 @@ def test_a_fork_takes_what_the_changes_leave_as_it_is(run: Path) -> None:
         stage.fingerprint for stage in resumed(run).plan.stages
     ][:1]
     assert sorted(p.name for p in run.parent.iterdir()) == ["first", "second"], "no draft is left"
+
+
+def test_a_fork_is_data(run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run.parent)  # the command goes where the run was started
+    words = ["fork", str(run), "third", "--set", "stages.more.steps=7", "--json"]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["folder"] == str(run.parent / "third") and found["from"] == str(run)
+    assert (found["taken"], found["to_run"], found["unlocked"]) == (["sft"], ["more", "most"], False)
+    assert main(words) != 0
+    assert "exists already" in json.loads(capsys.readouterr().out)["faults"][0]["message"]
 
 
 def test_a_fork_can_start_over_from_a_stage(run: Path) -> None:

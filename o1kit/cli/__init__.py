@@ -17,6 +17,8 @@ from o1kit.errors import O1kitError
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Plugins of Pydantic watch validators (Logfire does): to look for them reads the metadata of every installed package.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+if os.environ.get("NO_COLOR"):  # else Typer's help has no colours then, but bold and dim words all the same
+    os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"
 
 INTERRUPTED = 130
 

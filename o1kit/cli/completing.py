@@ -78,7 +78,7 @@ def stage_ranges(ctx: Any, incomplete: str) -> Iterator[str]:
 @_quiet
 def value_paths(ctx: Any, incomplete: str) -> Iterator[str]:
     """Values of a recipe in the section that is typed; where there is only one, also what it holds."""
-    data = _resolved(ctx.params.get("recipe") or _word(ctx))
+    data = _resolved(_recipe(ctx))
     section = incomplete[: max(incomplete.rfind("."), incomplete.rfind("[")) + 1].rstrip(".[")
     found = [(path, value) for path, value in _below(_at(data, section), section) if path.startswith(incomplete)]
     yield from (path for path, _ in found)
@@ -87,16 +87,43 @@ def value_paths(ctx: Any, incomplete: str) -> Iterator[str]:
         yield from (inner for inner, _ in _below(value, path))
 
 
+@_quiet
+def changes(ctx: Any, incomplete: str) -> Iterator[str]:
+    """The same for `--set`, where a plus may stand before it."""
+    plus = "+" * incomplete.startswith("+")
+    yield from (f"{plus}{path}" for path in value_paths(ctx, incomplete.removeprefix("+")))
+
+
+@_quiet
+def split_names(ctx: Any, incomplete: str) -> Iterator[str]:
+    """Splits of the recipe that is named before."""
+    from o1kit.recipe.layers import read_layers
+
+    yield from read_layers(_recipe(ctx), ctx.params.get("overlays") or ()).source.data["tasks"]
+
+
+@_quiet
+def plugin_groups(ctx: Any, incomplete: str) -> Iterator[str]:
+    """What a plugin may add to."""
+    from o1kit.registry import GROUPS
+
+    yield from GROUPS
+
+
+def _recipe(ctx: Any) -> Path:
+    """The recipe that is named before, or that of the run."""
+    if any(parameter.name == "recipe" for parameter in ctx.command.params):
+        return Path(ctx.params.get("recipe") or _word(ctx))
+    from o1kit.control.find import RECIPE, find_run
+
+    return find_run(ctx.params.get("run") or _word(ctx), _runs_dir(ctx)) / RECIPE
+
+
 def _stages(ctx: Any) -> Iterator[str]:
     """Names of stages, as they are written: the recipe needs not be valid."""
     from o1kit.recipe.layers import read_layers
 
-    if any(parameter.name == "recipe" for parameter in ctx.command.params):
-        recipe = Path(ctx.params.get("recipe") or _word(ctx))
-    else:
-        from o1kit.control.find import RECIPE, find_run
-
-        recipe = find_run(ctx.params.get("run") or _word(ctx), _runs_dir(ctx)) / RECIPE
+    recipe = _recipe(ctx)
     for stage in read_layers(recipe, ctx.params.get("overlays") or ()).source.data["stages"]:
         if isinstance(stage, dict) and isinstance(stage.get("name"), str):
             yield stage["name"]

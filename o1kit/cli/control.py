@@ -8,7 +8,22 @@ from typing import Annotated
 import typer
 
 from o1kit.cli.completing import run_names, stage_names
-from o1kit.cli.options import RUNS, AllowDrift, Detach, DryRun, Json, Overlays, Plain, RunsDir, Sets, Stages
+from o1kit.cli.options import (
+    RUNS,
+    AllowDrift,
+    Detach,
+    DryJson,
+    DryRun,
+    Json,
+    Overlays,
+    Plain,
+    RunsDir,
+    Sets,
+    Stages,
+    dry_json,
+    faults_as_json,
+    print_json,
+)
 
 Run = Annotated[
     str,
@@ -40,7 +55,8 @@ def status(
     from o1kit.control.table import FOLLOW_S, lines
 
     while True:
-        folders = [find_run(name, runs_dir) for name in run] or all_runs(runs_dir)
+        with faults_as_json(json):
+            folders = [find_run(name, runs_dir) for name in run] or all_runs(runs_dir)
         found = [look(folder) for folder in folders]
         if json:
             print(dumps([state.as_json() for state in found], indent=None if follow else 2), flush=True)
@@ -78,6 +94,7 @@ def resume(
     detach: Detach = False,
     plain: Plain = False,
     allow_drift: AllowDrift = False,
+    json: DryJson = False,
 ) -> None:
     """Go on with a run, from its folder alone."""
     from os import chdir
@@ -86,19 +103,21 @@ def resume(
     from o1kit.control.find import find_run
     from o1kit.resuming import resumed, started_in
 
-    directory, overlays = find_run(run, runs_dir).resolve(), [path.resolve() for path in overlays]
-    chdir(started_in(directory) or ".")
-    found = resumed(directory, sets, stage, overlays, changed=changed)
-    source = found.launch.recipe if found.from_file else directory / "recipe.json"
-    print(f"{directory.name}: recipe {source}", flush=True)
-    start = Start(found.plan, found.launch, directory.parent, plain, resume=True)
-    if found.plan.recipe.lock is not None and not allow_drift:
-        from o1kit.sharing.lock import require
+    with dry_json(dry_run, json):
+        directory, overlays = find_run(run, runs_dir).resolve(), [path.resolve() for path in overlays]
+        chdir(started_in(directory) or ".")
+        found = resumed(directory, sets, stage, overlays, changed=changed)
+        source = found.launch.recipe if found.from_file else directory / "recipe.json"
+        print(end="" if json else f"{directory.name}: recipe {source}\n", flush=True)
+        start = Start(found.plan, found.launch, directory.parent, plain, resume=True)
+        if found.plan.recipe.lock is not None and not allow_drift:
+            from o1kit.sharing.lock import require
 
-        require(found.plan.recipe, start.recipe_directory)
-    if dry_run:
-        start.rehearsed()
-    elif detach:
+            require(found.plan.recipe, start.recipe_directory)
+        if dry_run:
+            start.rehearsed(json)
+            return
+    if detach:
         options = [*words("--set", sets), *words("--overlay", overlays), *words("--stage", stage)]
         options += [*given("--changed", changed), *given("--allow-drift", allow_drift)]
         start.detached(["resume", *options, f"--runs-dir={directory.parent}", "--", str(directory)])
@@ -120,6 +139,7 @@ def fork(
         ),
     ] = None,
     runs_dir: RunsDir = RUNS,
+    json: Json = False,
 ) -> None:
     """Branch a run: its finished stages, with a changed recipe for the rest."""
     from os import chdir
@@ -128,10 +148,15 @@ def fork(
     from o1kit.resuming import fork as fork_run
     from o1kit.resuming import started_in
 
-    source, overlays = find_run(run, runs_dir).resolve(), [path.resolve() for path in overlays]
-    target = Path(new).absolute() if "/" in new else source.parent / new
-    chdir(started_in(source) or ".")
-    made = fork_run(source, target, sets, overlays, stage)
+    with faults_as_json(json):
+        source, overlays = find_run(run, runs_dir).resolve(), [path.resolve() for path in overlays]
+        target = Path(new).absolute() if "/" in new else source.parent / new
+        chdir(started_in(source) or ".")
+        made = fork_run(source, target, sets, overlays, stage)
+    if json:
+        told = {"taken": made.taken, "to_run": made.to_run, "unlocked": made.unlocked}
+        print_json({"folder": str(made.directory), "from": str(source), **told})
+        return
     print(f"{made.directory}: from {source}")
     print(f"  taken over: {', '.join(made.taken) or 'nothing'}\n  to run:     {', '.join(made.to_run) or 'nothing'}")
     if made.unlocked:

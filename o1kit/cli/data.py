@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from o1kit.cli.completing import stage_names
+from o1kit.cli.completing import split_names, stage_names
 from o1kit.cli.options import Json, Overlays, Plain, RecipeFile, Sets, faults_as_json, print_json
 from o1kit.errors import DataError
 
@@ -36,7 +36,10 @@ def show(
     first: Annotated[int, typer.Option("-n", "--first", metavar="N", min=0, help="Samples to show.")] = 3,
     split: Annotated[
         str,
-        typer.Option(help="Split of the recipe; of prm and dpo stages `train`, or `heldout`: kept out to measure on."),
+        typer.Option(
+            help="Split of the recipe; of prm and dpo stages `train`, or `heldout`: kept out to measure on.",
+            autocompletion=split_names,
+        ),
     ] = "train",
     run: Annotated[
         Path | None,

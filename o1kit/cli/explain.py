@@ -11,6 +11,7 @@ import typer
 from o1kit.cli.completing import recipe_names, value_paths
 from o1kit.cli.options import Json, Overlays, RecipeFile, Sets, faults_as_json
 from o1kit.errors import RecipeError
+from o1kit.nearest import nearest
 
 
 def explain(
@@ -83,6 +84,10 @@ def _file(other: Path) -> Path:
     from o1kit.sharing.shipped import shipped
 
     own = {} if other.exists() else {recipe.name: recipe.path for recipe in shipped()}
+    meant = nearest(str(other), own) if own and not other.suffix else None
+    if meant is not None and meant != str(other):
+        text = f"{other}: there is no such file, and no recipe of this name comes with o1kit."
+        raise RecipeError(f"{text} Did you mean {meant!r}?")
     return own.get(str(other), other)
 
 

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from o1kit.cli.completing import stage_ranges
-from o1kit.errors import O1kitError
+from o1kit.cli.completing import changes, stage_ranges
+from o1kit.errors import O1kitError, RecipeError
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe file (YAML).", show_default=False)]
 Sets = Annotated[
@@ -19,6 +19,7 @@ Sets = Annotated[
         "--set",
         metavar="KEY.PATH=VALUE",
         help="Change the recipe, for example --set stages.sft.steps=100 (repeatable).",
+        autocompletion=changes,
         default_factory=list,
         show_default=False,
     ),
@@ -52,6 +53,7 @@ Stages = Annotated[
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything and show what would run; write nothing.")]
+DryJson = Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON.")]
 Detach = Annotated[
     bool, typer.Option("--detach", help="Run in the background: the log is run.log in the run's folder.")
 ]
@@ -70,6 +72,15 @@ def faults_as_json(wanted: bool) -> Iterator[None]:
 
         print_json({"faults": as_data(error)})
         raise typer.Exit(error.exit_code) from None
+
+
+@contextmanager
+def dry_json(dry_run: bool, wanted: bool) -> Iterator[None]:
+    """The same for commands that have something to print only with `--dry-run`."""
+    with faults_as_json(wanted):
+        if wanted and not dry_run:
+            raise RecipeError("--json goes with --dry-run. What a run has done: o1kit status RUN --json.")
+        yield
 
 
 def print_json(value: object) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from o1kit.cli.completing import plugin_groups
+
 
 def new(
     name: Annotated[str, typer.Argument(help="What to call the package, for example first-twice.", show_default=False)],
@@ -16,6 +18,7 @@ def new(
             metavar="GROUP",
             help="What it adds to: searches, rewards, tasks, graders, stages, models, engines, trackers, exporters, "
             "teachers or commands.",
+            autocompletion=plugin_groups,
         ),
     ] = "searches",
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to make its folder in.")] = Path(),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +14,7 @@ from o1kit.cli.options import Json, Overlays, RecipeFile, Sets, faults_as_json, 
 from o1kit.cli.recipe_migrate import migrate
 
 if TYPE_CHECKING:
+    from o1kit.sharing.pack import Packed
     from o1kit.sharing.pull import Pulled
 
 Name = Annotated[
@@ -48,12 +50,13 @@ def list_recipes(json: Json = False) -> None:
 @app.command()
 def show(name: Name) -> None:
     """Print a recipe that comes with o1kit."""
+    import os
     import sys
 
     from o1kit.sharing.shipped import find
 
     text = find(name).path.read_text(encoding="utf-8")
-    if not sys.stdout.isatty():
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
         print(text, end="")
         return
     from rich.console import Console
@@ -113,22 +116,37 @@ def lock(
         Path | None, typer.Option(metavar="FILE", help="File to write, beside the recipe; RECIPE.lock by default.")
     ] = None,
     force: Force = False,
+    json: Json = False,
 ) -> None:
     """Write down what a run is to be repeated with: values, versions, hashes. Run it with o1kit run RECIPE.lock."""
+    from o1kit.sharing.lock import SUFFIX
+
+    target = out or recipe.with_suffix(SUFFIX)
+    with faults_as_json(json):
+        held = _locked(recipe, target, (sets, overlays), force=force)
+    if json:
+        print_json({"file": str(target), "lock": held})
+    else:
+        _told([target], f"next: o1kit run {quote(str(target))}")
+
+
+def _locked(recipe: Path, target: Path, given: tuple[Sequence[str], Sequence[Path]], *, force: bool) -> dict[str, Any]:
+    """Writes a lock, and returns its section `lock`."""
     from o1kit.artifacts import write_atomic
     from o1kit.errors import DataError, EnvironmentFailure
     from o1kit.recipe.loader import load
-    from o1kit.sharing.lock import SUFFIX, lock_text
+    from o1kit.sharing.lock import lock_of, lock_text
 
-    target = out or recipe.with_suffix(SUFFIX)
     if target.resolve().parent != recipe.resolve().parent:
         raise DataError(f"{target}: a lock lies beside its recipe, whose paths it keeps. To send it, use recipe pack.")
     if target.resolve() == recipe.resolve():
         raise DataError(f"{target}: is the recipe itself. Name another file with --out.")
     if target.exists() and not force:
         raise EnvironmentFailure(f"{target}: is there already. Name another file, or overwrite it with --force.")
-    write_atomic(target, lock_text(load(recipe, sets, overlays).recipe, recipe.parent, recipe.name))
-    _told([target], f"next: o1kit run {quote(str(target))}")
+    found = load(recipe, *given).recipe
+    lock = lock_of(found, recipe.parent)
+    write_atomic(target, lock_text(found, recipe.parent, recipe.name, lock))
+    return lock.model_dump(mode="json")
 
 
 @app.command()
@@ -137,18 +155,36 @@ def pack(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Archive to write; NAME.o1r by default.")] = None,
     with_data: Annotated[bool, typer.Option("--with-data", help="Pack small files of data too.")] = False,
     force: Force = False,
+    json: Json = False,
 ) -> None:
     """Make one archive of a recipe, its lock, and what its run measured: no code, no weights."""
+    from o1kit.functional.printable import printable
+    from o1kit.sharing.archive import SUFFIX, sha256
+
+    target = out or Path(f"{source.resolve().name if source.is_dir() else source.stem}{SUFFIX}")
+    with faults_as_json(json):
+        packed = _packed(source, target, with_data=with_data, force=force)
+    size, digest = len(packed.content), sha256(packed.content)
+    if json:
+        files = dict(packed.files)
+        print_json({"file": str(target), "bytes": size, "sha256": digest, "files": files, "notes": packed.notes})
+        return
+    for name, length in packed.files.items():
+        print(printable(f"  {name}  {length} bytes"))
+    for note in packed.notes:
+        print(printable(note))
+    print(f"{target}: {size} bytes\nsha256 {digest}")
+
+
+def _packed(source: Path, target: Path, *, with_data: bool, force: bool) -> Packed:
+    """Writes an archive, and returns it."""
     from contextlib import chdir
 
     from o1kit.artifacts import write_atomic
     from o1kit.errors import EnvironmentFailure
-    from o1kit.functional.printable import printable
     from o1kit.resuming import started_in
-    from o1kit.sharing.archive import SUFFIX, sha256
     from o1kit.sharing.pack import pack as packed_of
 
-    target = out or Path(f"{source.resolve().name if source.is_dir() else source.stem}{SUFFIX}")
     if target.exists() and not force:
         raise EnvironmentFailure(f"{target}: is there already. Choose another file, or overwrite it with --force.")
     # The path of a run's model starts from where the run was started.
@@ -157,11 +193,7 @@ def pack(
     with chdir(start or "."):
         packed = packed_of(source, with_data=with_data)
     write_atomic(target, packed.content)
-    for name, size in packed.files.items():
-        print(printable(f"  {name}  {size} bytes"))
-    for note in packed.notes:
-        print(printable(note))
-    print(f"{target}: {len(packed.content)} bytes\nsha256 {sha256(packed.content)}")
+    return packed
 
 
 @app.command()
@@ -198,18 +230,44 @@ def pull(
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="New folder; named after the recipe.")] = None,
     network: Annotated[bool, typer.Option("--network", help="Leave to use the network.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Write it without asking.")] = False,
+    json: Json = False,
 ) -> None:
     """Take a recipe from elsewhere: shows what it would use, then writes it. Nothing of it is run or installed."""
     from o1kit.sharing.pull import Wanted, fetch, write
 
-    found = fetch(Wanted(source, recipe, sha256, network))
-    target = out or Path(Path(found.recipe).stem)
+    with faults_as_json(json):
+        found = fetch(Wanted(source, recipe, sha256, network))
+        target = out or Path(Path(found.recipe).stem)
+        if json:
+            shown = _as_data(found)
+            if yes:
+                write(found, target)
+            print_json(shown | {"written": str(target) if yes else None})
+            return
     _shown(found)
     if yes or _agreed(target):
         write(found, target)
         print(f"written to {target}; next: o1kit validate {quote(str(target / found.recipe))}")
     else:
         print(f"nothing was written; --yes writes it to {target}")
+
+
+def _as_data(found: Pulled) -> dict[str, Any]:
+    """What a pulled recipe is and would use, for programs."""
+    from o1kit.recipe.faults import as_data
+    from o1kit.sharing.pull import composed
+    from o1kit.sharing.uses import uses
+
+    data, wrong = composed(found)
+    return {
+        "recipe": found.recipe,
+        "origin": found.origin,
+        "files": {name: len(found.files[name]) for name in sorted(found.files)},
+        "links": found.links,
+        "uses": vars(uses(found.files, found.recipe, data)),
+        "valid": wrong is None,
+        "faults": [] if wrong is None else as_data(wrong, found.recipe),
+    }
 
 
 def _shown(found: Pulled) -> None:

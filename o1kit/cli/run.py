@@ -8,10 +8,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1kit.cli.options import RUNS, AllowDrift, Detach, DryRun, Json, Overlays, Plain, RecipeFile, RunsDir, Sets, Stages
+from o1kit.cli.options import (
+    RUNS,
+    AllowDrift,
+    Detach,
+    DryJson,
+    DryRun,
+    Json,
+    Overlays,
+    Plain,
+    RecipeFile,
+    RunsDir,
+    Sets,
+    Stages,
+    dry_json,
+)
 from o1kit.errors import O1kitError
 
 if TYPE_CHECKING:
+    from o1kit.cli.starting import Start
     from o1kit.plan import Plan
 
 
@@ -45,14 +60,41 @@ def run(
     detach: Detach = False,
     plain: Plain = False,
     allow_drift: AllowDrift = False,
+    json: DryJson = False,
 ) -> None:
     """Train and evaluate what a recipe describes.
 
     Finished stages are skipped, a stopped one goes on from its last checkpoint, a changed one runs again.
     """
-    from o1kit.cli.starting import Start, given, words
+    from o1kit.cli.starting import given, words
+
+    with dry_json(dry_run, json):
+        start = _start(recipe, (sets, overlays, stage), runs_dir, plain=plain, resume=resume, allow_drift=allow_drift)
+        if dry_run:
+            start.rehearsed(json)
+            return
+    if detach:
+        options = [*words("--set", sets), *words("--overlay", overlays), *words("--stage", stage)]
+        options += [*given("--resume", resume), *given("--allow-drift", allow_drift)]
+        start.detached(["run", *options, f"--runs-dir={runs_dir}", "--", str(recipe)])
+    else:
+        start.here()
+
+
+def _start(
+    recipe: Path,
+    chosen: tuple[Sequence[str], Sequence[Path], Sequence[str]],
+    runs_dir: Path,
+    *,
+    plain: bool,
+    resume: bool,
+    allow_drift: bool,
+) -> Start:
+    """What is to be started: a recipe with what `--set`, `-o` and `--stage` say."""
+    from o1kit.cli.starting import Start
     from o1kit.control.records import Launch
 
+    sets, overlays, stage = chosen
     plan = compiled(recipe, sets, overlays)
     if plan.recipe.lock is not None and not allow_drift:
         from o1kit.sharing.lock import require
@@ -65,15 +107,7 @@ def run(
         sets=tuple(sets),
         stages=tuple(stage),
     )
-    start = Start(plan, launch, runs_dir, plain, resume)
-    if dry_run:
-        start.rehearsed()
-    elif detach:
-        options = [*words("--set", sets), *words("--overlay", overlays), *words("--stage", stage)]
-        options += [*given("--resume", resume), *given("--allow-drift", allow_drift)]
-        start.detached(["run", *options, f"--runs-dir={runs_dir}", "--", str(recipe)])
-    else:
-        start.here()
+    return Start(plan, launch, runs_dir, plain, resume)
 
 
 def validate(recipe: RecipeFile, sets: Sets, overlays: Overlays, json: Json = False) -> None:

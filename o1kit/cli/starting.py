@@ -49,7 +49,7 @@ class Start:
             resume=self.resume,
         )
 
-    def rehearsed(self) -> None:
+    def rehearsed(self, json: bool = False) -> None:
         """Shows what would run, and what would stop it; touches nothing."""
         from o1kit.functional.printable import printable
         from o1kit.rehearsal import rehearse
@@ -57,6 +57,17 @@ class Start:
 
         chosen = self._checked(select_stages([s.name for s in self.plan.stages], self.launch.stages))
         found = rehearse(self.plan, self.recipe_directory, self.directory, chosen)
+        if json:
+            from dataclasses import asdict
+
+            from o1kit.cli.options import print_json
+            from o1kit.recipe.faults import as_data
+
+            faults = [fault for problem in found.problems for fault in as_data(problem)]
+            stages = [asdict(row) for row in found.rows]
+            shown = {"folder": str(self.directory), "ready": not faults, "stages": stages, "notes": found.notes}
+            print_json(shown | {"faults": faults})
+            raise typer.Exit(found.problems[0].exit_code if found.problems else 0)
         print(f"{self.directory}: {len(found.rows)} stages; nothing is run or written")
         width = max(len(row.stage) for row in found.rows)
         kinds = max(len(row.kind) for row in found.rows)

@@ -69,28 +69,35 @@ class Estimate:
     an_hour: float | None = None
     model: str = ""
     notes: tuple[str, ...] = field(default=())
+    running: tuple[str, ...] | None = None
+    """Names of the stages that are still to run, which the totals are of; None for all."""
+
+    @property
+    def counted(self) -> list[StageEstimate]:
+        """The stages that are still to run."""
+        return [s for s in self.stages if self.running is None or s.stage in self.running]
 
     @property
     def peak(self) -> float:
-        """Largest peak memory of any stage, in bytes."""
-        return max((s.peak for s in self.stages if s.peak is not None), default=0.0)
+        """Largest peak memory of any stage that is to run, in bytes."""
+        return max((s.peak for s in self.counted if s.peak is not None), default=0.0)
 
     @property
     def device_peak(self) -> float:
         """Most that any stage has on the device that computes, in bytes."""
-        return max((s.memory.device for s in self.stages if s.memory is not None), default=0.0)
+        return max((s.memory.device for s in self.counted if s.memory is not None), default=0.0)
 
     @property
     def disk(self) -> float:
-        """Bytes that all stages leave, and the most that one needs besides while it runs."""
-        kept = sum(s.disk or 0.0 for s in self.stages)
-        return kept + max(((s.disk_peak or 0.0) - (s.disk or 0.0) for s in self.stages), default=0.0)
+        """Bytes that the stages leave, and the most that one needs besides while it runs."""
+        kept = sum(s.disk or 0.0 for s in self.counted)
+        return kept + max(((s.disk_peak or 0.0) - (s.disk or 0.0) for s in self.counted), default=0.0)
 
     @property
     def seconds(self) -> float | None:
-        """All stages and the start; None if one is not known."""
-        known = [s.seconds for s in self.stages]
-        return None if None in known else self.start + sum(s for s in known if s is not None)
+        """The stages and the start; None if one is not known."""
+        known = [s.seconds for s in self.counted]
+        return None if None in known else self.start * bool(known) + sum(s for s in known if s is not None)
 
     @property
     def cost(self) -> float | None:
@@ -149,7 +156,8 @@ def estimate(plan: Plan, directory: Path, known: Ground, running: Sequence[str] 
     an_hour = prices.an_hour(machine.gpu or ("gpu" if machine.gpu_memory else "")) if prices is not None else None
     made = Estimate((), machine, currency=prices.currency if prices else "", an_hour=an_hour)
     lacking = prices.lacking() if prices is not None else ""
-    made = replace(made, notes=(lacking,) if lacking else ())
+    left = None if running is None else tuple(running)
+    made = replace(made, notes=(lacking,) if lacking else (), running=left)
     if isinstance(weights, Unknown):
         unknown = tuple(StageEstimate(s.name, s.kind) for s in plan.stages)
         return replace(made, stages=unknown, missing=weights.reason)

@@ -90,7 +90,7 @@ def levers(recipe: Recipe, before: Estimate, replan: Replan) -> list[Lever]:
     """
     again, short = _Bounded(replan, len(recipe.stages)), _excess(before)
     enough: list[Lever] = []
-    others: list[tuple[bool, float, Lever]] = []
+    others: list[tuple[float, Lever]] = []
     seen: set[str] = set()
     for change, price in _candidates(recipe, before):
         if len(_different(enough)) == SHOWN:
@@ -103,10 +103,10 @@ def levers(recipe: Recipe, before: Estimate, replan: Replan) -> list[Lever]:
         lever = Lever(change, price, not after.short, after.peak, after.disk, after.seconds)
         if lever.fits:
             enough.append(lever)
-        else:
-            others.append((left > (1 - WORTH) * short, left, lever))
-    others.sort(key=lambda other: other[:2])
-    return _different([*enough, *(lever for *_, lever in others)])[:SHOWN]
+        elif left <= (1 - WORTH) * short:
+            others.append((left, lever))
+    others.sort(key=lambda other: other[0])
+    return _different([*enough, *(lever for _, lever in others)])[:SHOWN]
 
 
 def together(recipe: Recipe, before: Estimate, replan: Replan) -> Together | None:

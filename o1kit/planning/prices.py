@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, ValidationError
-from pydantic_core import ErrorDetails
 
 from o1kit.config import Config
 from o1kit.errors import RecipeError
+from o1kit.recipe.explain import explain
+from o1kit.recipe.faults import failure
 from o1kit.recipe.source import parse
 
 MAX_BYTES = 1 << 16
-FEW = 20
-"""Faults of a file that are told at once."""
 Price = Annotated[float, Field(ge=0.0, le=1e9)]
 Watts = Annotated[float, Field(ge=0.0, le=1e9)]
 
@@ -60,22 +59,18 @@ def read_prices(path: Path) -> Prices:
             raise RecipeError(f"{path}: is larger than {MAX_BYTES} bytes. Prices fit in a few lines.")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read: {error}. Name a YAML file of prices.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise RecipeError(f"{path}: cannot be read: {reason}. Name a YAML file of prices.") from error
     source = parse(text, str(path))
+    if source.faults:
+        raise failure(source)
     try:
-        if source.faults:
-            raise RecipeError("\n".join(map(str, source.faults)))
         return Prices.model_validate(_floats(source.data))
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg'].lower()}" for e in _told(error)]
-        raise RecipeError(
-            "\n".join(f"{path}: {text}." for text in wrong)
-            + " Write, for example: {currency: EUR, per_hour: {cpu: 0.05}, kwh: 0.3, watts: 65}"
-        ) from error
-
-
-def _told(error: ValidationError) -> list[ErrorDetails]:
-    return error.errors(include_url=False, include_input=False)[:FEW]
+        explain(error, Prices, source)
+        told = failure(source)
+        text = f"{told}\nWrite, for example: {{currency: EUR, per_hour: {{cpu: 0.05}}, kwh: 0.3, watts: 65}}"
+        raise RecipeError(text, told.faults) from error
 
 
 def _floats(data: object) -> object:

@@ -53,7 +53,9 @@ def _totals(found: Estimate) -> list[str]:
     basis = ", ".join(dict.fromkeys(stage.basis for stage in found.stages if stage.basis))
     parts = [f"peak memory {size(found.peak)}", f"disk {size(found.disk)}", f"time {time_text(found.seconds)}"]
     parts += [f"cost {found.cost:.2f} {found.currency}"] if found.cost is not None else []
-    lines = [f"in all: {', '.join(parts)} (basis: {basis})", f"machine: {found.machine.title}"]
+    what = "in all" if len(found.counted) == len(found.stages) else "what is left"
+    totals = f"{what}: {', '.join(parts)} (basis: {basis})" if found.counted else "nothing is left to run"
+    lines = [totals, f"machine: {found.machine.title}"]
     if found.currency and found.an_hour is None:
         lines.append(f"cost: not known, the file has no price of an hour of {found.machine.gpu or 'cpu'}")
     lines += [f"cost: {note}" for note in found.notes]

@@ -19,7 +19,7 @@ from o1kit.registry import suggestion
 
 MOST = 200
 """Most faults that are explained: each costs time, and nobody reads as many."""
-INSTALL = " Or install a plugin that provides it; `o1kit plugins list` shows the installed ones."
+INSTALL = "install a plugin that provides it; `o1kit plugins list` shows the installed ones."
 _QUOTED = re.compile(r"'([^']*)'")
 
 
@@ -77,16 +77,17 @@ def _unknown_choice(
     path: Path, tag: bool, context: dict[str, Any], value: Any, source: Source, open_ended: bool
 ) -> None:
     """A word that is not among those that may stand there; plugins may add others where it is `open_ended`."""
-    expected = str(context.get("expected_tags" if tag else "expected", ""))
-    choices = [choice for choice in _QUOTED.findall(expected) if not choice.startswith("[")]
+    expected = context.get("expected_tags" if tag else "expected") or ""
+    choices = [choice for choice in _QUOTED.findall(str(expected)) if not choice.startswith("[")]
     value = context.get("tag") if tag else value
     where = (*path, "kind") if tag else path
     if where == ("o1kit",):
         source.fault(where, other_version(value))
         return
     near = nearest(str(value), choices)
-    hint = suggestion(str(value), choices) if choices else f" Expected {context.get('expected')}."
-    more = INSTALL if open_ended and near is None else ""
+    hint = suggestion(str(value), choices) if choices else f" Expected {expected}." if expected else ""
+    install = f" Or {INSTALL}" if hint else f" {INSTALL[0].upper()}{INSTALL[1:]}"
+    more = install if open_ended and near is None else ""
     source.fault(where, f"unknown {where[-1]} {shown(value)}.{hint}{more}", suggestion=near)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from o1kit.errors import O1kitError, RecipeError
 from o1kit.functional.printable import printable
 from o1kit.functional.secrets import hide
-from o1kit.recipe.source import OPTION, Fault, Source, show
+from o1kit.recipe.source import OPTION, Fault, Source, meant, show
 
 MAX_FAULTS = 20
 """Most faults that are told at once: nobody reads more."""
@@ -34,7 +34,7 @@ def failure(source: Source) -> RecipeError:
 
 def as_data(error: O1kitError, file: str = "") -> list[dict[str, Any]]:
     """The faults of an error for programs; of one that has none, its message with the file it is about."""
-    faults = getattr(error, "faults", ()) or [Fault(file, (), hide(str(error)))]
+    faults = getattr(error, "faults", ()) or [_placed(error, file)]
     return [
         {
             "file": fault.file,
@@ -43,10 +43,17 @@ def as_data(error: O1kitError, file: str = "") -> list[dict[str, Any]]:
             "place": fault.place or None,
             "path": show(fault.path),
             "message": fault.message.partition(f"\n    {OPTION}")[0],
-            "suggestion": fault.suggestion,
+            "suggestion": fault.suggestion or meant(fault.message),
         }
         for fault in faults
     ]
+
+
+def _placed(error: O1kitError, file: str) -> Fault:
+    """The one fault of an error that tells its place in words, or none."""
+    place, _, path = error.where.rpartition(": ")
+    message = str(error).removeprefix(f"{error.where}: ") if error.where else str(error)
+    return Fault(place or file, (path,) if path else (), hide(message))
 
 
 def _told(fault: Fault, lines: dict[str, list[str]]) -> str:

@@ -19,6 +19,11 @@ EXTENDS = "extends"
 MAX_LEVELS = 16
 MAX_FILES = 64
 MAX_TOTAL = 4 * MAX_BYTES
+RECIPES = (".yaml", ".yml", ".lock")
+LEAST = 3
+"""Shorter names are like too many others."""
+SHOWN = 8
+"""Most files of a folder that are named."""
 
 
 @dataclass
@@ -57,7 +62,7 @@ class _Reader:
 
     def __init__(self, source: Source) -> None:
         self.layers = Layers(source, Node({}, source.name))
-        self._merger = Merger(source.faults.append)
+        self._merger = Merger(source.faults.append, removed=source.removed)
         self._open: list[Path] = []
         self._done: set[Path] = set()
         self._bytes = 0
@@ -80,7 +85,7 @@ class _Reader:
         root = parsed.root
         if root is None or not isinstance(root.value, dict) or root.tag:
             self.layers.files.append(file)
-            text = "a recipe is a mapping of keys to values. Start from recipes/quickstart.yaml."
+            text = "a recipe is a mapping of keys to values. Start from one of o1kit's: o1kit recipe new NAME."
             self._without(*[Fault(root.place, (), text)] if root is not None and not parsed.faults else ())
             return
         self._look_alikes(root.value)
@@ -156,7 +161,7 @@ def read_text(path: Path, name: str) -> str:
     try:
         # Only a regular file is opened: a pipe would never end.
         if path.is_dir():
-            raise RecipeError(f"{name}: this is a folder. Give a recipe file, for example {path / 'quickstart.yaml'}.")
+            raise RecipeError(f"{name}: this is a folder. Give a recipe file{_in_folder(path)}.")
         if not stat.S_ISREG(path.stat().st_mode):
             raise RecipeError(f"{name}: this is no regular file. Give a recipe file.")
         with path.open("rb") as stream:
@@ -165,11 +170,32 @@ def read_text(path: Path, name: str) -> str:
             raise RecipeError(f"{name}: the file is larger than {MAX_BYTES} bytes: this is not a recipe.")
         return data.decode("utf-8-sig")
     except FileNotFoundError:
-        near = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        hint = f" In {path.parent}: {', '.join(near[:8])}." if near else " Check the path."
-        raise RecipeError(f"{name}: there is no such file.{hint}") from None
+        raise RecipeError(f"{name}: there is no such file.{_beside(path)}") from None
     except UnicodeDecodeError as error:
         raise RecipeError(f"{name}: not a text file (byte {error.start} is not UTF-8). Give a YAML recipe.") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise RecipeError(f"{name}: cannot be read: {reason}. Check its name and permissions.") from None
+
+
+def _recipes_in(folder: Path) -> list[str]:
+    """Names of what may be recipes in a folder."""
+    try:
+        return sorted(p.name for p in folder.iterdir() if p.suffix in RECIPES)
+    except OSError:
+        return []
+
+
+def _in_folder(folder: Path) -> str:
+    first = _recipes_in(folder)[:1]
+    return f", for example {folder / first[0]}" if first else "; this folder holds none"
+
+
+def _beside(path: Path) -> str:
+    """What was probably meant by a file that is not there, or what is there."""
+    found = _recipes_in(path.parent)
+    stems = {Path(name).stem: name for name in reversed(found)}
+    meant = nearest(path.stem, [stem for stem in stems if len(stem) >= LEAST])
+    if meant is not None:
+        return f" Did you mean {str(path.parent / stems[meant])!r}?"
+    return f" In {path.parent}: {', '.join(found[:SHOWN])}." if found else " Check the path."

@@ -92,7 +92,9 @@ def recipe_from(source: Source, overrides: Sequence[str] = ()) -> Recipe:
 def _recipe(source: Source, overrides: Sequence[str], folders: Mapping[str, Path], main: Path) -> Recipe:
     if not isinstance(source.data, dict):
         if not source.faults:
-            source.fault((), "a recipe is a mapping of keys to values. Start from recipes/quickstart.yaml.")
+            source.fault(
+                (), "a recipe is a mapping of keys to values. Start from one of o1kit's: o1kit recipe new NAME."
+            )
         raise failure(source)
     for text in overrides:
         apply(source, text, settle=False)

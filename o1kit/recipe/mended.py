@@ -24,6 +24,14 @@ SERVED: dict[str, Any] = {"kind": "http", "endpoints": ["http://localhost:1/v1"]
 SPLIT: dict[str, Any] = {"num_problems": 10**9, "sources": [{"kind": "jsonl", "path": "problems.jsonl"}]}
 IN_STAGES: dict[str, Any] = {"policy": OWN, "policies": [OWN], "searches": [{"kind": "greedy"}]}
 """The same for what a stage must have."""
+IN_KINDS: dict[tuple[str, str], dict[str, Any]] = {
+    ("prm", "labels"): {"kind": "monte_carlo"},
+    ("labels", "source"): {"kind": "monte_carlo"},
+    ("pairs", "source"): {"kind": "outcomes", "of": OWN},
+    ("dpo", "pairs"): {"kind": "file", "path": "pairs.jsonl"},
+    ("rollout", "search"): {"kind": "greedy"},
+}
+"""The same for what a stage of one kind must have."""
 LONE: dict[str, Any] = {"kind": "evaluate", "name": "evaluate", "splits": [], **IN_STAGES}
 """What stands for the stages where none is left; nothing is told of it."""
 LONE.pop("policy")
@@ -123,7 +131,8 @@ class Mended:
         if path[0] != STAGES:
             return None
         if len(path) == 3:
-            return IN_STAGES.get(str(path[2]))
+            kind = at(self.data, (*path[:2], "kind"), None)
+            return IN_KINDS.get((str(kind), str(path[2])), IN_STAGES.get(str(path[2])))
         if len(path) == 4 and path[2] == "splits":
             splits = self.data.get(TASKS)
             return next(iter(splits), None) if isinstance(splits, dict) else None

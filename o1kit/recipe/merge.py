@@ -23,7 +23,10 @@ STAGES = "stages"
 class Merger:
     """Puts layers on top of one another; what does not fit is reported."""
 
-    def __init__(self, report: Callable[[Fault], None], partial: bool = False) -> None:
+    def __init__(
+        self, report: Callable[[Fault], None], partial: bool = False, removed: dict[Path, str] | None = None
+    ) -> None:
+        self._removed = {} if removed is None else removed
         self._take, self.partial = report, partial
         """Partial: a file is missing, and with it what may be inherited."""
 
@@ -98,6 +101,8 @@ class Merger:
     def _remove(self, base: dict[str, Node], name: str, node: Node, path: Path) -> None:
         if name in base:
             del base[name]
+            if not any(isinstance(part, int) for part in path):  # positions in a list may change
+                self._removed[path] = node.key or node.place
         else:
             hint = suggestion(name, list(base)) if base else " Remove the line."
             text = f"`{UNSET}`: nothing of this name is inherited.{hint}"

@@ -13,6 +13,10 @@ from o1kit.config import MOST
 
 LIMITS = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
 """Errors of numbers out of their range, and the name of the bound."""
+SECTIONS = ("model_type", "model_attributes_type", "dict_type", "dict_attributes_type")
+"""Errors of what is no section."""
+LENGTHS = {"too_short": ("min_length", "at least"), "too_long": ("max_length", "at most")}
+"""Errors of the number of entries, the name of the bound, and its words."""
 YES, NO = ("yes", "on", "y", "t", "True", "TRUE"), ("no", "off", "n", "f", "False", "FALSE")
 SHOWN = 60
 
@@ -34,9 +38,28 @@ def told(error: ErrorDetails, annotation: Any, doc: str) -> Told:
     """
     kind, value = error["type"], error["input"]
     remedy, suggestion = _remedy(kind, value, error.get("ctx", {}), annotation)
-    what = f"{_lower(error['msg'])}, got {shown(value)}."
+    what = f"{_wrong(error)}, got {_amount(error) or shown(value)}."
     meaning = f" It is: {doc.rstrip('.')}." if doc and (kind in LIMITS or not remedy) else ""
     return Told(f"{what}{f' {remedy}' if remedy else ''}{meaning}", suggestion)
+
+
+def _wrong(error: ErrorDetails) -> str:
+    """Pydantic's own words, but where they are about its insides."""
+    kind, context = error["type"], error.get("ctx", {})
+    if kind in SECTIONS:
+        return "input should be a section"
+    if kind in LENGTHS:
+        bound, words = LENGTHS[kind]
+        number = context.get(bound)
+        noun = "section" if context.get("field_type") == "Dictionary" else "list"
+        return f"{noun} should have {words} {number} {'item' if number == 1 else 'items'}"
+    return _lower(error["msg"])
+
+
+def _amount(error: ErrorDetails) -> str:
+    """How many entries there are, where that is what is wrong."""
+    number = error.get("ctx", {}).get("actual_length") if error["type"] in LENGTHS else None
+    return "" if number is None else "none" if number == 0 else str(number)
 
 
 def _remedy(kind: str, value: Any, context: dict[str, Any], annotation: Any) -> tuple[str, str | None]:
@@ -53,7 +76,7 @@ def _remedy(kind: str, value: Any, context: dict[str, Any], annotation: Any) -> 
         if isinstance(value, (str, int, float, bool)):
             return f"Put it into brackets: [{_plain(value)}].", f"[{_plain(value)}]"
         return "Write a list: [first, second].", None
-    if kind in ("model_type", "model_attributes_type", "dict_type", "dict_attributes_type"):
+    if kind in SECTIONS:
         return "Write a section, with keys and values: {key: value}.", None
     if kind == "finite_number":
         return "Write a finite number.", None

@@ -57,7 +57,7 @@ def _change(source: Source, root: Node, text: str, origin: str) -> None:
         message = fault.message + option_caret(origin, last)
         source.faults.append(Fault(origin, fault.path, message, fault.suggestion))
 
-    merger = Merger(report, source.partial)
+    merger = Merger(report, source.partial, source.removed)
     target, path, known = root, Path(), len(source.faults)
     made: list[tuple[dict[str, Node], str]] = []
     for i, part in enumerate(parts[:-1]):

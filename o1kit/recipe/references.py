@@ -217,7 +217,7 @@ def _check_reference(
 ) -> None:
     path, name = (*where, *reference.path), reference.stage
     fitting = [*(known for known, kind in earlier.items() if kind in reference.kinds), *reference.others]
-    if name == stage:
+    if name == stage and name not in earlier:
         source.fault(path, f"a stage cannot refer to itself.{_choices(name, fitting, reference)}")
     elif name not in names:
         source.fault(path, f"there is no stage {name!r}.{_choices(name, fitting, reference)}")

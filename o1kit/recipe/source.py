@@ -100,6 +100,8 @@ class Source:
     """True if a file could not be read, which is among the faults: what is not there may be in that."""
     based: bool = False
     """True if the recipe and all that it extends could be read: only an overlay may be missing."""
+    removed: dict[Path, str] = field(default_factory=dict)
+    """Where `!unset` stands that took out what was at a path."""
     _secrets: list[Node] = field(default_factory=list)
 
     def place(self, path: Path, *, key: bool = False) -> str:
@@ -122,8 +124,7 @@ class Source:
             name = place.partition("=")[0]
             column = name.rfind(str(path[-1])) if key and path else len(name) + 1
             message += option_caret(place, max(column, len(OPTION)) - len(OPTION))
-        meant = _MEANT.search(message)
-        self.faults.append(Fault(place, path, message, meant[1] if suggestion is None and meant else suggestion))
+        self.faults.append(Fault(place, path, message, meant(message) if suggestion is None else suggestion))
 
     def hide(self, message: str) -> str:
         """The message with `${env:NAME}` in place of what the variable holds."""
@@ -138,13 +139,19 @@ class Source:
     def settle(self, root: Node) -> None:
         """Takes over what the nodes say."""
         self.root, self.data = root, written(root)
-        self.keys = {path: node.key for path, node in walk(root) if node.key}
+        self.keys = self.removed | {path: node.key for path, node in walk(root) if node.key}
         self.values = {path: node.place for path, node in walk(root)}
         self._secrets = [node for _, node in walk(root) if node.secret]
 
     def actual(self, *, hidden: bool = False) -> Any:
         """The data with the values of the environment; `hidden` makes them show themselves as they are written."""
         return actual(self.root, hidden=hidden) if self.root is not None else self.data
+
+
+def meant(message: str) -> str | None:
+    """The key or value that a message says was meant; None if it says none."""
+    found = _MEANT.search(message)
+    return found[1] if found else None
 
 
 def option_caret(option: str, column: int) -> str:
@@ -184,7 +191,7 @@ def parse(text: str, name: str, *, operators: bool = False) -> Source:
         source.faults.append(Fault(name, (), f"not valid YAML: {first}"))
         return source
     if root is None:
-        source.faults.append(Fault(name, (), "the file is empty. Start from recipes/quickstart.yaml."))
+        source.faults.append(Fault(name, (), "the file is empty. Start from one of o1kit's: o1kit recipe new NAME."))
         return source
     reader = _Reader(source, lambda mark: f"{name}:{mark.line + 1}:{mark.column + 1}", operators)
     made = reader.read(root)

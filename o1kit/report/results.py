@@ -170,5 +170,7 @@ def read_results(path: Path) -> Results:
             tuple(Overlap(**one | {"examples": tuple(one["examples"])}) for one in data.get("overlaps", ())),
             data.get("reward", {}),
         )
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: there is no such file. Give the folder of a run with an evaluation.") from error
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path}: cannot read the results: {error}. Run the recipe's evaluate stage again.") from error

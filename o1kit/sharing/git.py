@@ -132,11 +132,20 @@ def _git(repository: Path, *words: str) -> bytes:
     except subprocess.TimeoutExpired:
         raise EnvironmentFailure(f"git took longer than {TIMEOUT_S} s. Try again, or pull an archive (.o1r).") from None
     if done.returncode:
-        said = printable(done.stderr.decode("utf-8", "replace").strip())
-        if "not our ref" in said or "bad object" in said or "not a tree object" in said:
+        all_said = printable(done.stderr.decode("utf-8", "replace"))
+        said = _reason(all_said)
+        if any(known in all_said for known in ("not our ref", "bad object", "not a tree object")):
             raise DataError(f"the repository has no such commit: {said}. Give the whole name of a commit it offers.")
-        raise EnvironmentFailure(f"git {words[0]} failed: {said or done.returncode}. Check the address.")
+        command = next(word for word in words if not word.startswith("-") and "=" not in word)
+        raise EnvironmentFailure(f"git {command} failed: {said or done.returncode}. Check the address.")
     return done.stdout
+
+
+def _reason(said: str) -> str:
+    """What went wrong, of all that git says: what it calls fatal, else all of it, in one line."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    fatal = [line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: ")]
+    return "; ".join(fatal[:1] or lines).rstrip(".")
 
 
 def _bounded() -> None:

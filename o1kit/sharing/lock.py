@@ -63,13 +63,15 @@ def lock_of(recipe: Recipe, directory: Path) -> LockConfig:
     )
 
 
-def lock_text(recipe: Recipe, directory: Path, name: str) -> str:
+def lock_text(recipe: Recipe, directory: Path, name: str, lock: LockConfig | None = None) -> str:
     """The text of a recipe's lock: itself a recipe, every value written out, with the section `lock`.
+
+    `lock` is that section, if it is known already.
 
     Raises:
         DataError: a file that it reads is missing.
     """
-    lock = lock_of(recipe, directory)
+    lock = lock or lock_of(recipe, directory)
     data = public(recipe, exclude={"lock"}) | {"lock": lock.model_dump(mode="json")}
     shown = one_line(name)
     header = f"""\

@@ -7,7 +7,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ def lay_out(files: Mapping[str, bytes], folder: Path) -> None:
         write_atomic(folder / safe_name(name), content)
 
 
-def composed(pulled: Pulled) -> tuple[Any, str | None]:
+def composed(pulled: Pulled) -> tuple[Any, RecipeError | None]:
     """A pulled recipe's data as they are composed, and what is wrong with it here, if anything is.
 
     It is read in a temporary folder, and validated; nothing of it is run. Of one that is wrong, the data are what can
@@ -114,10 +114,20 @@ def composed(pulled: Pulled) -> tuple[Any, str | None]:
         try:
             return load(folder / pulled.recipe).source.data, None
         except RecipeError as error:
-            wrong = str(error).replace(f"{folder}/", "")
+            wrong = _at_home(error, f"{folder}/")
         source = read_layers(folder / pulled.recipe).source
         interpolate(source, _Unset(os.environ))
         return source.data, wrong
+
+
+def _at_home(error: RecipeError, folder: str) -> RecipeError:
+    """The error without the temporary folder in its places and messages."""
+
+    def told(text: str) -> str:
+        return text.replace(folder, "")
+
+    faults = [replace(fault, place=told(fault.place), message=told(fault.message)) for fault in error.faults]
+    return RecipeError(told(str(error)), faults)
 
 
 class _Unset(dict[str, str]):

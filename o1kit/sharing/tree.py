@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from o1kit.errors import DataError
 from o1kit.recipe.source import parse
+from o1kit.registry import suggestion
 from o1kit.sharing.archive import MAX_MEMBERS, MAX_TOTAL, read_bounded
 from o1kit.sharing.inputs import READ
 from o1kit.sharing.names import safe_name
@@ -19,6 +20,8 @@ RECIPES = (".yaml", ".yml", ".lock")
 SHIPPED = (".jsonl", ".json")
 """Endings of data files that come along with a recipe."""
 README = "README.md"
+SHOWN = 12
+"""Most names that a message tells."""
 
 
 class Tree(Protocol):
@@ -95,15 +98,15 @@ def choose(tree: Tree, wanted: str | None, source: str) -> str:
     """
     if wanted is not None:
         return safe_name(wanted)
-    names = [name for name in tree.names() if name.lower().endswith(RECIPES[:2])]
+    names = _recipes(tree)
     top = [name for name in names if "/" not in name] or names
     if len(top) == 1:
         return safe_name(top[0])
     if not top:
         links = [name for name in tree.links() if name.lower().endswith(RECIPES[:2])]
-        beside = f" Links are not followed: {', '.join(map(repr, links[:12]))}." if links else ""
+        beside = f" Links are not followed: {', '.join(map(repr, links[:SHOWN]))}." if links else ""
         raise DataError(f"{source}: holds no recipe (.yaml).{beside}")
-    listed = ", ".join(repr(name) for name in top[:12])
+    listed = ", ".join(repr(name) for name in top[:SHOWN])
     raise DataError(f"{source}: holds {len(top)} recipes. Choose with --recipe: {listed}.")
 
 
@@ -127,7 +130,9 @@ def closure(tree: Tree, recipe: str, source: str, others: Iterable[str] = ()) ->
             continue
         content = tree.read(safe_name(name))
         if content is None:
-            raise DataError(f"{source}: {name!r} is not there (or is a link). Ask for all files of the recipe.")
+            there = _recipes(tree)[:SHOWN] if name == recipe else []
+            hint = suggestion(name, there) if there else " Ask for all files of the recipe."
+            raise DataError(f"{source}: {name!r} is not there (or is a link).{hint}")
         found[name] = content
         data = raw(content, name)
         waiting += [_inside(name, base, source) for base in extended(data)]
@@ -229,6 +234,11 @@ def pairs(data: Any) -> Iterator[tuple[str, Any]]:
         for item in value if isinstance(value, list) else [value]:
             yield key, item
             yield from pairs(item)
+
+
+def _recipes(tree: Tree) -> list[str]:
+    """Names of the files of a tree that are recipes by their ending."""
+    return [name for name in tree.names() if name.lower().endswith(RECIPES[:2])]
 
 
 def _inside(name: str, path: str, source: str) -> str:

@@ -149,7 +149,8 @@ def test_all_faults_of_a_file_of_prices_are_told(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as caught:
         read_prices(tmp_path / "p.yaml")
     told = str(caught.value)
-    assert all(f"p.yaml: {name}: " in told for name in ("per_hour.cpu", "kwh", "price"))
+    assert "p.yaml:1:" in told
+    assert all(f": {name}: " in told for name in ("per_hour.cpu", "kwh", "price"))
 
 
 @pytest.mark.parametrize("text", ["", "a", "{per_hour: {cpu: -1}}", "{per_hour: {cpu: yes}}", "{price: 3}", "{a: [}"])
@@ -174,3 +175,12 @@ def test_machines() -> None:
     assert here.cores >= 1 and here.memory > 0 and here.disk > 0
     assert other_machine(here, 2.5, None, None).memory == int(2.5 * GIB)
     assert other_machine(here, None, None, 80.0).gpu_memory == 80 * GIB
+
+
+def test_wrong_prices_are_told_with_their_line_and_what_was_meant(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("currency: EUR\nkwhh: 3\n")
+    with pytest.raises(RecipeError, match=r"p\.yaml:2:1: kwhh: unknown key 'kwhh'\. Did you mean 'kwh'\?") as caught:
+        read_prices(tmp_path / "p.yaml")
+    assert [fault.line for fault in caught.value.faults] == [2]
+    with pytest.raises(RecipeError, match=r"none\.yaml: cannot be read: No such file or directory\. Name"):
+        read_prices(tmp_path / "none.yaml")

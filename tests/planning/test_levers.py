@@ -17,6 +17,7 @@ from o1kit.plan import compile_recipe
 from o1kit.planning.estimate import Estimate, Ground, estimate, for_recipe
 from o1kit.planning.levers import FEWEST, REPLANS, levers, remedy_for
 from o1kit.planning.machine import Machine
+from o1kit.planning.show import estimate_lines
 from o1kit.recipe.loader import load_recipe, variants
 from tests.planning.test_counts import FACTS
 from tests.small import RECIPE, small
@@ -105,3 +106,27 @@ def test_the_fuzzer_plans_what_is_valid(monkeypatch: pytest.MonkeyPatch) -> None
     checker = fuzz_worker.Checker(Off(), said.append)  # type: ignore[arg-type]
     checker.check(fuzz_worker.SMALL.encode())
     assert said[-1]["end"] == "valid" and not said[-1]["findings"] and len(remedies) == 1
+
+
+def test_totals_are_of_what_is_left() -> None:
+    plan, known = compile_recipe(small()), Ground(machine(GIB))
+    whole, rest = estimate(plan, Path(), known), estimate(plan, Path(), known, ["evaluate"])
+    assert len(rest.stages) == len(whole.stages) and rest.disk < whole.disk
+    last = rest.stages[-1]
+    assert rest.seconds == pytest.approx(rest.start + (last.seconds or 0)) and rest.peak == last.peak
+    assert any(line.startswith("in all: ") for line in estimate_lines(whole))
+    assert any(line.startswith("what is left: ") for line in estimate_lines(rest))
+    none = estimate(plan, Path(), Ground(machine(2**20)), [])
+    assert not none.short and none.seconds == 0 and "nothing is left to run" in estimate_lines(none)
+
+
+def test_a_change_that_hardly_helps_is_no_lever() -> None:
+    plan = compile_recipe(small())
+    before = estimate(plan, Path(), Ground(machine(2**20)))
+
+    def replan(changes: Sequence[str]) -> Estimate | None:
+        share = 0.5 if "batch_size" in changes[0] else 0.999
+        return replace(before, stages=tuple(replace(s, peak=(s.peak or 0) * share) for s in before.stages))
+
+    found = [lever.change for lever in levers(plan.recipe, before, replan)]
+    assert found and all("batch_size" in change for change in found)

@@ -190,3 +190,31 @@ def test_a_name_that_is_no_text_is_a_fault_like_any_other(name: str, tmp_path: P
     )
     with pytest.raises(RecipeError, match=r"a\.yaml:5:"):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [
+        ("{kind: prm, name: new, policy: sftt}", {"policy", "labels"}),
+        ("{kind: dpo, name: new, policy: sftt}", {"policy", "pairs"}),
+        ("{kind: rollout, name: new, policy: sftt}", {"policy", "search"}),
+        ("{kind: labels, name: new, policy: sftt}", {"policy", "source"}),
+        ("{kind: pairs, name: new, policy: sftt}", {"policy", "source"}),
+    ],
+)
+def test_what_a_stage_lacks_hides_no_name(tmp_path: Path, stage: str, expected: set[str]) -> None:
+    found = told(tmp_path, f"extends: base.yaml\n+stages: [{stage}]\n")
+    assert {path.rpartition(".")[2] for path in paths(found)} == expected
+
+
+def test_an_earlier_stage_of_the_same_name_is_not_the_stage_itself(tmp_path: Path) -> None:
+    found = told(tmp_path, "extends: base.yaml\n+stages: [{kind: ppo, name: sft, policy: sft, judge: prm}]\n")
+    assert [fault.path[-1] for fault in found] == ["name"]
+
+
+def test_what_is_required_and_was_removed_is_told_where_it_was_removed(tmp_path: Path) -> None:
+    (fault,) = told(tmp_path, "extends: base.yaml\nseed: 1\nname: !unset\n")
+    assert fault.place.endswith("r.yaml:3:1") and fault.message.startswith("is required")
+    (fault,) = told(tmp_path, "extends: base.yaml\n", "model=!unset")
+    assert fault.place == "--set model=!unset"
+    assert load(tmp_path / "base.yaml", ["name=!unset", "name=again"]).recipe.name == "again"

@@ -170,6 +170,8 @@ def test_faults_are_told_where_they_are_written(files: Files, text: str, words: 
     ("text", "words"),
     [
         ("extends: nowhere.yaml\n", "a.yaml:1:10: extends: nowhere.yaml: there is no such file. In .: a.yaml"),
+        ("extends: bas.yaml\n", "a.yaml:1:10: extends: bas.yaml: there is no such file. Did you mean 'base.yaml'?"),
+        ("extends: base.yml\n", "a.yaml:1:10: extends: base.yml: there is no such file. Did you mean 'base.yaml'?"),
         ("extends: [base.yaml, a.yaml]\n", "a.yaml:1:22: extends: the files extend one another in a circle: a.yaml"),
         ("extends: 3\n", "a.yaml:1:10: extends: `extends` names a file"),
         ("extends: {a: b}\n", "a.yaml:1:10: extends: `extends` names a file"),

@@ -182,3 +182,14 @@ def test_rules_between_parts_are_told_with_the_rest(changes: list[tuple[str, str
     assert len(set(found)) == len(paths), found
     for path in paths:
         assert any(place.startswith(path) for place in found), found
+
+
+def test_sections_and_lengths_are_told_in_plain_words() -> None:
+    said = str(error_of(GOOD, "engine=3", "stages.eval.searches=[]", "stages.sft.optimizer.betas=[0.5, 0.5, 0.5]"))
+    assert "input should be a section, got 3." in said
+    assert "list should have at least 1 item, got none." in said and "list should have at most 2 items, got 3." in said
+
+
+def test_a_kind_that_only_plugins_have_is_told_without_choices() -> None:
+    said = str(error_of(GOOD, "tracking.trackers=[{kind: nosuch}]"))
+    assert "unknown kind 'nosuch'. Install a plugin that provides it" in said and "None" not in said

@@ -268,10 +268,15 @@ def test_faulty_overrides(override: str, words: str) -> None:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "quick.yaml").write_text(GOOD)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(RecipeError, match=r"no such file\. In .*quick\.yaml"):
+    with pytest.raises(RecipeError, match=r"no such file\. In .*: binary\.yaml, quick\.yaml"):
+        load_recipe(tmp_path / "nothing.yaml")
+    with pytest.raises(RecipeError, match=r"no such file\. Did you mean '.*/quick\.yaml'"):
         load_recipe(tmp_path / "quik.yaml")
-    with pytest.raises(RecipeError, match="folder"):
+    with pytest.raises(RecipeError, match=r"folder\. Give a recipe file, for example .*/binary\.yaml\."):
         load_recipe(tmp_path)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(RecipeError, match="this folder holds none"):
+        load_recipe(tmp_path / "none")
     with pytest.raises(RecipeError, match="not UTF-8"):
         load_recipe(tmp_path / "binary.yaml")
 

@@ -205,7 +205,7 @@ def test_nothing_hides_in_pieces_of_what_is_not_valid_here(tmp_path: Path) -> No
     text = PLAIN.replace("name: plain", "name: http") + 'engine: {kind: http, endpoints: ["${name}s://192.0.2.1/v1"]'
     found = fetch(Wanted(str(folder(tmp_path, text + ", model: '${env:O1KIT_NOT_SET}'}\n"))))
     data, wrong = composed(found)
-    assert wrong is not None and "O1KIT_NOT_SET is not set" in wrong
+    assert wrong is not None and "O1KIT_NOT_SET is not set" in str(wrong)
     assert "https://192.0.2.1/v1" in uses(found.files, found.recipe, data).network
 
 
@@ -234,3 +234,13 @@ def _sections(section: type, known: set[type] | None = None) -> set[type]:
             _sections(annotation, known)
         waiting += get_args(annotation)
     return known
+
+
+def test_a_mistyped_recipe_of_several_is_told_with_the_one_that_was_meant(good: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text(PLAIN)
+    for source in (good, tmp_path):
+        folder(tmp_path)
+        with pytest.raises(
+            DataError, match=r"'plane\.yaml' is not there \(or is a link\)\. Did you mean 'plain\.yaml'"
+        ):
+            fetch(Wanted(str(source), recipe="plane.yaml"))

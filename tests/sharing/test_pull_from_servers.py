@@ -88,6 +88,16 @@ def test_a_commit_is_read_and_nothing_of_it_is_run(
     assert (work.parent / "executed").exists()
 
 
+def test_what_git_says_is_told_in_one_line(repository: tuple[Path, str]) -> None:
+    with pytest.raises(EnvironmentFailure) as unreachable:
+        fetch(Wanted(f"git+file://{repository[0]}/nowhere@" + "0" * 40))
+    said = str(unreachable.value)
+    assert said.startswith("git fetch failed: '/") and said.endswith(". Check the address.") and "\n" not in said
+    with pytest.raises(DataError, match="no such commit") as unknown:
+        fetch(Wanted(f"git+file://{repository[0]}@" + "1" * 40))
+    assert "\n" not in str(unknown.value) and "fatal" not in str(unknown.value)
+
+
 @pytest.mark.parametrize(
     ("source", "error"),
     [
