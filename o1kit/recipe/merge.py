@@ -85,10 +85,10 @@ class Merger:
         if not isinstance(node.value, list):
             self._report(node.place, path, f"`+{name}` appends a list. Write `+{name}: [...]`.")
         elif found is None:
-            lists = _lists(base)
-            hint = suggestion(name, lists) if lists else ""
-            text = f"no list is inherited here to append to.{hint} Write `{name}:` for a new one."
-            self._report_missing(node.key or node.place, path, text, nearest(name, lists))
+            near = nearest(name, _lists(base))
+            hint = f"Did you mean '+{near}'?" if near is not None else f"Write `{name}:` for a new one."
+            text = f"no list is inherited here to append to. {hint}"
+            self._report_missing(node.key or node.place, path, text, near)
         elif not isinstance(found.value, list):
             text = f"`+{name}` appends to a list, and at {found.place} there is none. Write `{name}:` to replace it."
             self._report(node.key or node.place, path, text)

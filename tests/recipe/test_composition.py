@@ -144,7 +144,9 @@ def test_relative_paths_start_from_the_file_they_are_written_in(files: Files, tm
     ("text", "words"),
     [
         ("+name: [x]\n", "a.yaml:2:1: name: `+name` appends to a list, and at base.yaml:2:7 there is none"),
-        ("stages: {eval: {+spilts: [x]}}\n", "a.yaml:2:17: stages[2].spilts: no list is inherited here"),
+        ("stages: {eval: {+serches: [x]}}\n", "a.yaml:2:17: stages[2].serches: no list is inherited here to append to."
+         " Did you mean '+searches'?"),
+        ("stages: {eval: {+zzz: [x]}}\n", "no list is inherited here to append to. Write `zzz:` for a new one."),
         ("stages: {eval: {+searches: 3}}\n", "a.yaml:2:28: stages[2].searches: `+searches` appends a list"),
         ("engine: {max_bach: !unset}\n", "a.yaml:2:10: engine.max_bach: `!unset`: nothing of this name is inherited."
          " Did you mean 'max_batch'?"),
