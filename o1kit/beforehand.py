@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 
 from o1kit.config import Config
 from o1kit.errors import DataError, O1kitError
-from o1kit.functional.preference import begins_word
+from o1kit.functional.preference import YES_NO, begins_word
 from o1kit.models.config import HfModelConfig, ScratchModelConfig
 from o1kit.models.reading import Reading, check_readable, reading_ids, single_token
 from o1kit.plan import Plan, PlannedStage
@@ -25,8 +25,6 @@ from o1kit.rewards.config import AskedSection, ConstitutionConfig, JudgeRewardCo
 from o1kit.stages.labels.config import JudgeLabelsConfig, LabelsConfig
 from o1kit.stages.prm.config import PrmConfig
 from o1kit.tasks.suite import Suite
-
-YES_NO = ("Yes", "No")
 
 
 class _Wanted(NamedTuple):

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 _AROUND = " \t\r\n\"'*`.,:"
 """What may stand around a word."""
+YES_NO = ("Yes", "No")
+"""How a model answers a question."""
 
 
 def bradley_terry(first: float, second: float) -> float:
@@ -49,7 +51,7 @@ def begins_word(text: str, word: str) -> bool:
 
 def yes_share(alternatives: Iterable[tuple[str, float]]) -> float | None:
     """P(Yes) / (P(Yes) + P(No)); see `label_share`."""
-    return label_share(alternatives, "Yes", "No")
+    return label_share(alternatives, *YES_NO)
 
 
 def _beginnings(word: str) -> frozenset[str]:

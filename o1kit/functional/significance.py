@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from o1kit.functional.statistics import Interval, bootstrap_interval
+from o1kit.functional.statistics import Interval, alike, bootstrap_interval
 
 EQUAL = 1e-9
 """Differences up to this are none: means of the same marks may differ in their last bits."""
@@ -41,7 +41,7 @@ def paired(first: Sequence[float], second: Sequence[float], seed: int = 0, resam
     """First against second, one value a problem in the same order.
 
     The interval is the percentile bootstrap of the mean difference over problems: problems are drawn in pairs, so what
-    makes a problem hard for both does not widen it. Where all differ alike there is nothing to draw: see `constant`.
+    makes a problem hard for both does not widen it. Where all differ alike there is nothing to draw: see `alike`.
 
     Raises:
         ValueError: they are not of the same problems.
@@ -53,23 +53,12 @@ def paired(first: Sequence[float], second: Sequence[float], seed: int = 0, resam
     if not differences:
         interval = Interval(0.0, -1.0, 1.0)
     elif max(differences) - min(differences) <= EQUAL:
-        interval = constant(sum(differences) / len(differences), len(differences))
+        same = sum(differences) / len(differences)
+        most = max(1.0, abs(same))  # values that are not in [0, 1] differ by no more than these do
+        interval = alike(same, len(differences), -most, most)
     else:
         interval = bootstrap_interval(differences, seed, resamples)
     return Paired(interval, better, worse, sign_test(better, worse))
-
-
-def constant(difference: float, pairs: int) -> Interval:
-    """The mean difference where it is the same in all pairs, with what they leave open.
-
-    Of all such pairs a share q may differ otherwise, by up to 1 either way. That none of n is seen has a chance of
-    (1 - q)^n, which is 5 % at q = 1 - 0.05^(1/n), about 3/n (the rule of three, Hanley and Lippman-Hand 1983): the mean
-    is between d - q (1 + d) and d + q (1 - d). Differences of values that are not in [0, 1] are at most as large as d.
-    """
-    open_share, most = 1 - 0.05 ** (1 / pairs), max(1.0, abs(difference))
-    return Interval(
-        difference, difference - open_share * (most + difference), difference + open_share * (most - difference)
-    )
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -44,14 +44,14 @@ def bootstrap_interval(values: Sequence[float], seed: int = 0, resamples: int = 
     return Interval(float(data.mean()), float(low), float(high))
 
 
-def alike(value: float, count: int) -> Interval:
-    """A mark in [0, 1] that all problems have, with what so many leave open.
+def alike(value: float, count: int, least: float = 0.0, most: float = 1.0) -> Interval:
+    """A value that all problems have, with what so many leave open: those not seen may be between `least` and `most`.
 
     A share q of all such problems may have any other. That none of n is seen has a chance of (1 - q)^n, which is 5 % at
     q = 1 - 0.05^(1/n), about 3/n (the rule of three, Hanley and Lippman-Hand 1983).
     """
     q = 1 - 0.05 ** (1 / count)
-    return Interval(value, value * (1 - q), value + q * (1 - value))
+    return Interval(value, value - q * (value - least), value + q * (most - value))
 
 
 def pass_at_k(samples: int, correct: int, k: int) -> float:

@@ -6,6 +6,7 @@ import asyncio
 
 from o1kit.decoding import Decoding
 from o1kit.functional.keys import derive
+from o1kit.functional.preference import YES_NO
 from o1kit.functional.prompts import fill
 from o1kit.rewards.asking import Asker, chain_key
 from o1kit.rewards.base import ChainReward
@@ -50,4 +51,4 @@ class ConstitutionReward(ChainReward):
             principle=config.principles[number],
             critique=await self.critique(state, number),
         )
-        return await self.asker.share(state, prompt, "Yes", "No", config.alternatives)
+        return await self.asker.share(state, prompt, *YES_NO, config.alternatives)
