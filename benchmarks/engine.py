@@ -64,6 +64,7 @@ class GenerateEngine:
 
     def __init__(self, model: LanguageModel, eos_id: int) -> None:
         self.model, self.eos_id = model.eval(), eos_id
+        self.context_length = model.context_length
         self.ledger = Ledger()
 
     @torch.inference_mode()
@@ -298,8 +299,12 @@ def logical(quick: Quickstart, engine: TorchEngine, found: Sequence[SearchResult
 
 
 def depth(quick: Quickstart, options: argparse.Namespace) -> None:
-    """One expansion (4 next steps) of a node at depth 16 against one at depth 2, their prefixes cached."""
-    engine = TorchEngine(quick.policy, quick.template.eos_id)
+    """One expansion (4 next steps) of a node at depth 16 against one at depth 2, their prefixes cached.
+
+    Nothing ends a step before its last token, so that both depths have as many to draw.
+    """
+    never = quick.policy.lm.config.pad_token_id
+    engine = TorchEngine(quick.policy, never)
     prompt = quick.prompts(1)[0]
     step = quick.template.encode("abcdef=0 ok\n")
     how = Sampling(1, max_tokens=len(step))

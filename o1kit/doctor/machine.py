@@ -31,6 +31,7 @@ def machine_checks(runs_dir: Path) -> Iterator[Check]:
     yield _cores()
     yield _clock(place)
     yield _confinement()
+    yield _compiler()
 
 
 def existing(folder: Path) -> Path:
@@ -174,3 +175,13 @@ def _confinement() -> Check:
         return Check(name, "fail", "a confined program could open a socket", remedy)
     files = "files hidden" if hides_files() else "files readable: this kernel has no Landlock"
     return Check(name, "ok", f"programs run without network and processes, {files}")
+
+
+def _compiler() -> Check:
+    """What kernels.c is compiled with, by the first engine that needs it."""
+    name = os.environ.get("CC") or "cc"
+    found = shutil.which(name)
+    if found is None:
+        remedy = "Install one (gcc or clang), or set CC to its path, if small models on CPU should sample faster."
+        return Check("C compiler", "warn", f"{name!r} is not here: torch alone runs small models", remedy)
+    return Check("C compiler", "ok", f"{found}, for the kernels that run small models on CPU")

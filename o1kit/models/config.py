@@ -96,6 +96,8 @@ class TorchEngineConfig(Config):
     """Most sequences decoded together."""
     memory_mb: Mebibytes = 1024
     """Bound in MiB on keys and values: half for sequences in flight, half for cached prefixes; for each model."""
+    compiled: bool = True
+    """On CPU, draw tokens and run small models by kernels that are compiled for this machine if it has a C compiler."""
 
 
 def _endpoint(url: str) -> str:

@@ -40,7 +40,8 @@ def build_engine(model: LanguageModel, template: PromptTemplate, config: TorchEn
 
 def torch_engine(config: TorchEngineConfig, model: LanguageModel, template: PromptTemplate) -> TorchEngine:
     """The built-in engine in this process."""
-    return TorchEngine(model, template.eos_id, config.max_batch, config.memory_mb, template.decode)
+    given = config.max_batch, config.memory_mb, template.decode
+    return TorchEngine(model, template.eos_id, *given, compiled=config.compiled)
 
 
 def build_policy(

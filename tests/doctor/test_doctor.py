@@ -85,7 +85,10 @@ def test_a_folder_is_really_written_to(tmp_path: Path) -> None:
 def test_the_machine_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "4096")
     found = {check.name: check for check in machine_checks(tmp_path / "runs")}
-    assert set(found) == {"runs folder", "TMPDIR", "memory", "cores", "clock", "confinement"}
+    assert set(found) == {"runs folder", "TMPDIR", "memory", "cores", "clock", "confinement", "C compiler"}
+    monkeypatch.setenv("CC", "/nowhere/cc")
+    told = {check.name: check for check in machine_checks(tmp_path / "runs")}["C compiler"]
+    assert (told.level, "set CC" in (told.remedy or "")) == ("warn", True)
     assert found["cores"].level == "warn"
     assert (
         found["cores"].remedy

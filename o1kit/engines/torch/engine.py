@@ -19,9 +19,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from o1kit.engines.torch.attention import running
 from o1kit.engines.torch.flight import Flight
-from o1kit.engines.torch.lean import Lean, suits
+from o1kit.engines.torch.forward import Forward
 from o1kit.engines.torch.passes import Plan, Work
 from o1kit.engines.torch.requests import SampleRequest, ScoreRequest
 from o1kit.engines.torch.rows import Draft
@@ -51,7 +50,8 @@ class TorchEngine:
 
     `memory_mb` (MiB) bounds the keys and values: one half for sequences in flight, the other for cached prefixes. A
     sequence that finds no room for its next token leaves, and is taken up again later where it was. `decode` turns
-    tokens into text and is needed for stop strings only.
+    tokens into text and is needed for stop strings only. On CPU, `compiled` lets kernels.c draw tokens and run small
+    models, where there is a C compiler.
     """
 
     def __init__(
@@ -61,14 +61,16 @@ class TorchEngine:
         max_batch: int = 256,
         memory_mb: float = 1024,
         decode: Decode | None = None,
+        *,
+        compiled: bool = True,
     ) -> None:
         self.model, self.eos_id, self.max_batch, self.memory_mb = model, eos_id, max_batch, memory_mb
         self.ledger = Ledger()
         self.peak_bytes = 0
         half = int(memory_mb * 2**20 / 2)
         self._decode = decode
-        self._lean: Lean | None = None
-        self._flight = Flight(max_batch, half, model.device)
+        self._passes = Forward(model, compiled)
+        self._flight = Flight(max_batch, half, model.device, compiled)
         self._waiting: deque[SampleRequest] = deque()
         self._scores: deque[ScoreRequest] = deque()
         self._pump: asyncio.Task[None] | None = None
@@ -87,6 +89,7 @@ class TorchEngine:
     def refresh(self) -> None:
         """Forgets cached prefixes: they belong to the old weights."""
         self._flight.prefixes.clear()
+        self._passes.forget()
 
     async def sample(
         self, prompt: Sequence[int], n: int, sampling: Sampling, account: Account = Account()
@@ -173,8 +176,9 @@ class TorchEngine:
     async def _run(self) -> None:
         was_training = self.model.training
         self.model.eval()
-        self._lean = Lean(self.model.decoder) if suits(self.model.decoder) else None
         try:
+            if self._passes.prepare(self._flight.cache):
+                self._flight.prefixes.clear()
             await self._settle()
             while self._waiting or self._scores or self._flight.slots:
                 with torch.inference_mode():
@@ -225,12 +229,7 @@ class TorchEngine:
     def _forward(self, plan: Plan) -> Tensor:
         """Hidden states [N, hidden] of the pass."""
         tokens_N, current = plan.build(self._flight.cache, self.model.device)
-        if self._lean is not None:
-            with running(current):
-                hidden = self._lean.hidden(tokens_N, current.positions_N)
-        else:
-            with running(current, self.model.decoder.config):
-                hidden = self.model.hidden(tokens_N[None], position_ids=current.positions_N[None], use_cache=False)[0]
+        hidden = self._passes.hidden(tokens_N, current)
         self.peak_bytes = max(self.peak_bytes, self._flight.bytes)
         return hidden
 

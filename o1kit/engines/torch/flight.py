@@ -18,12 +18,12 @@ class Flight:
     Rows behind the last sequence are free; `room` says how many there may be.
     """
 
-    def __init__(self, max_rows: int, max_bytes: int, device: torch.device) -> None:
+    def __init__(self, max_rows: int, max_bytes: int, device: torch.device, compiled: bool) -> None:
         """`max_bytes` bounds the rows' keys and values, and once more those of the prefixes."""
         self.device = device
         self.prefixes = PrefixCache(max_bytes)
         self.cache = RowCache(max_rows, max_bytes)
-        self.rows = Rows(max_rows, device)
+        self.rows = Rows(max_rows, device, compiled)
         self.slots: list[tuple[SampleRequest, int]] = []
 
     @property

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -80,9 +80,6 @@ def _attention(layer: Layer, h: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 def _layer(module: Any) -> Layer:
     attention, mlp = module.self_attn, module.mlp
-    window = getattr(attention, "sliding_window", None)
-    if type(attention).__name__ == "MistralAttention":
-        window = attention.config.sliding_window
     return Layer(
         number=attention.layer_idx,
         before_attention=_norm(module.input_layernorm),
@@ -99,8 +96,15 @@ def _layer(module: Any) -> Layer:
         down=_linear(mlp.down_proj),
         width=attention.head_dim,
         scaling=attention.scaling,
-        window=window,
+        window=window(attention),
     )
+
+
+def window(attention: Any) -> int | None:
+    """How many positions a token of this layer reads at most, itself included; None: all."""
+    if type(attention).__name__ == "MistralAttention":
+        return cast(int | None, attention.config.sliding_window)
+    return getattr(attention, "sliding_window", None)
 
 
 def _norm(module: Any) -> Map:

@@ -27,6 +27,8 @@ class RowCache:
     def __init__(self, max_rows: int, max_bytes: int) -> None:
         self.max_rows, self.max_bytes = max_rows, max_bytes
         self.rows, self.length = 1, GROWTH
+        self.clean = True
+        """Fresh memory is filled with zeros, for readers that also weigh positions that hold nothing, by 0."""
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
         self.bytes_per_position = 0
@@ -56,7 +58,8 @@ class RowCache:
         length = rounded(length)
         rows, kept = self.capacity(length), min(length, self.length)
         for i, old in enumerate(self._slabs):
-            new = old.new_zeros(old.shape[0], rows, old.shape[2], length, old.shape[4])
+            make = old.new_zeros if self.clean else old.new_empty
+            new = make((old.shape[0], rows, old.shape[2], length, old.shape[4]))
             new[:, :live, :, :kept] = old[:, :live, :, :kept]
             self._slabs[i] = new
         self.rows, self.length = rows, length

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from o1kit.decoding import Decoding
+from o1kit.engines.torch import draws
 from o1kit.functional.noise import derive, uniform
 from o1kit.functional.sampling import draw, truncate
 from o1kit.protocols import Sampling
@@ -45,8 +46,8 @@ class Rows:
     What the host decides by (lengths, prompts, decoding) is kept on the host, so reading it never waits for the device.
     """
 
-    def __init__(self, num_rows: int, device: torch.device) -> None:
-        self.device = device
+    def __init__(self, num_rows: int, device: torch.device, compiled: bool) -> None:
+        self.device, self._compiled = device, compiled
 
         def numbers(dtype: torch.dtype = torch.float32, width: int | None = None) -> Tensor:
             return torch.zeros(num_rows if width is None else (num_rows, width), dtype=dtype, device=device)
@@ -56,6 +57,10 @@ class Rows:
         """Of each row: its length, its limit, its key, its set of stop tokens."""
         self._lengths, self._prompts = [0] * num_rows, [0] * num_rows
         self._decoding = [Decoding()] * num_rows
+        self._temperatures = numbers()
+        """0 where the likeliest token is taken."""
+        self._kinds: set[Decoding] = set()
+        """How the rows are decoded, and maybe some that have left."""
         self._has_values = False
         self._alternatives: list[list[Alternatives]] = [[] for _ in range(num_rows)]
         self._reported = [0] * num_rows
@@ -71,16 +76,20 @@ class Rows:
         width = max(len(s.draft.tokens) for s in starts)
         padded = [s.draft.tokens + [0] * (width - len(s.draft.tokens)) for s in starts]
         self._tokens[rows, :width] = torch.tensor(padded, device=self.device)
-        state = []
+        state, temperatures = [], []
+        self._kinds = self._kinds if first else set()
         for row, s in enumerate(starts, first):
             length = len(s.draft.tokens)
             self._lengths[row], self._prompts[row] = length, s.prompt
             self._alternatives[row], self._reported[row] = list(s.draft.alternatives), s.sampling.decoding.alternatives
-            self._decoding[row] = s.sampling.decoding
+            how = self._decoding[row] = s.sampling.decoding
+            self._kinds.add(how)
+            temperatures.append(0.0 if how.greedy else how.temperature)
             state.append((length, s.limit, derive(s.sampling.key, s.index), self._stop_set(s.sampling.stop_ids)))
             if length > s.prompt:
                 self._resume(row, s.prompt, s.draft)
         self._state[rows] = torch.tensor(state, device=self.device)
+        self._temperatures[rows] = self._numbers(temperatures)
 
     def _resume(self, row: int, prompt: int, draft: Draft) -> None:
         """What is known of the tokens that a sequence had generated when it left."""
@@ -110,21 +119,29 @@ class Rows:
         Log-probabilities are those of the untempered, untruncated distribution. A draw inverts the cumulative
         distribution at a number that depends on the row's key and the token's position only.
         """
-        logprobs_nV = torch.log_softmax(logits_nV, dim=-1)
-        tokens = self._next(n, logits_nV, logprobs_nV)
-        lengths_n, limits_n, _, stops_n = self._state[:n].unbind(1)
-        at = lengths_n[:, None]
-        self._tokens[:n].scatter_(1, at, tokens[:, None])
-        self._logprobs[:n].scatter_(1, at, logprobs_nV.gather(1, tokens[:, None]))
         if values_n is not None:
             self._has_values = True
-            self._values[:n].scatter_(1, at, values_n[:, None].float())
-        self._report(n, logprobs_nV)
-        lengths_n += 1
+            self._values[:n].scatter_(1, self._state[:n, :1], values_n[:, None].float())
         self._lengths[:n] = [length + 1 for length in self._lengths[:n]]
-        ended = self._masks(logits_nV.shape[1])[stops_n, tokens] | (lengths_n >= limits_n)
-        rows: list[int] = ended.nonzero().squeeze(1).tolist()
+        stops_SV = self._masks(logits_nV.shape[1])
+        plain = self._compiled and not any(how.truncates or how.alternatives for how in self._kinds)
+        if plain and draws.suits(logits_nV):
+            return draws.append(logits_nV, self._temperatures, self._state, stops_SV, self._tokens, self._logprobs)
+        tokens, logprobs_n = self._draw(n, logits_nV)
+        lengths_n, limits_n, _, sets_n = self._state[:n].unbind(1)
+        at = lengths_n[:, None]
+        self._tokens[:n].scatter_(1, at, tokens[:, None])
+        self._logprobs[:n].scatter_(1, at, logprobs_n[:, None])
+        lengths_n += 1
+        rows: list[int] = (stops_SV[sets_n, tokens] | (lengths_n >= limits_n)).nonzero().squeeze(1).tolist()
         return rows
+
+    def _draw(self, n: int, logits_nV: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens and their log-probabilities, with whatever rows ask for."""
+        logprobs_nV = torch.log_softmax(logits_nV, dim=-1)
+        tokens = self._next(n, logits_nV, logprobs_nV)
+        self._report(n, logprobs_nV)
+        return tokens, logprobs_nV.gather(1, tokens[:, None]).squeeze(1)
 
     def _next(self, n: int, logits_nV: Tensor, logprobs_nV: Tensor) -> Tensor:
         how = self._decoding[:n]
@@ -172,7 +189,8 @@ class Rows:
         most = max(self._lengths[row] for row in source)
         for store in (self._tokens, self._logprobs, self._values):
             store[index[1], :most] = store[index[0], :most]
-        self._state[index[1]] = self._state[index[0]]
+        for small in (self._state, self._temperatures):
+            small[index[1]] = small[index[0]]
         for a, b in zip(source, target, strict=True):
             self._lengths[b], self._prompts[b], self._reported[b] = (
                 self._lengths[a],
