@@ -1,14 +1,15 @@
 """What reward models learn from as many tokens: `python -m benchmarks.label_budgets --seeds 0 1 2 --runs-dir DIR`.
 
 The quickstart's policy labels problems by plain Monte Carlo (soft and hard labels) and by OmegaPRM at growing sizes; a
-process reward model is trained on each, all as long, and all are measured on problems that nothing was trained on. A
-step there is good in two senses: `reach`: one of 8 completions of it reaches the right answer, which is what hard labels
-and OmegaPRM's search for the first error tell (arXiv 2312.08935, 2406.06592); `share`: at least half of 8 do. Prints the
-tokens generated for the labels and the AUC of steps before the end of a chain in both senses, calibration error (of the
-share) and the AUC of all labels, each the mean over the seeds (least to most). Then the tokens that OmegaPRM needs for
-each AUC of Monte Carlo, whose better labels count at each size, and for 0.85, read off its own points by interpolation
-in the logarithm of tokens; what its first point exceeds takes at most that point's tokens. Exit code 1 if no way of
-OmegaPRM's takes at most half of the tokens for the best AUC of Monte Carlo, in the sense of its own labels.
+process reward model is trained on each, all as long, and all are measured on problems that nothing was trained on.
+A step there is good in two senses. `reach`: one of 8 completions of it reaches the right answer, which is what hard
+labels and OmegaPRM's search for the first error tell (arXiv 2312.08935, 2406.06592); `share`: at least half of 8 do.
+
+Prints the tokens generated for the labels and the AUC of steps before the end of a chain in both senses, the
+calibration error (of the share) and the AUC of all labels, each the mean over the seeds (least to most). Then the tokens
+that OmegaPRM needs for each AUC of Monte Carlo, whose better labels count at each size, and for 0.85, read off its own
+points by interpolation in the logarithm of tokens; what its first point exceeds takes at most that point's tokens. Exit
+code 1 if no way of OmegaPRM's takes at most half of the tokens for the best AUC of Monte Carlo, in its labels' sense.
 """
 
 from __future__ import annotations
