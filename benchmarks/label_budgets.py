@@ -6,8 +6,8 @@ A step there is good in two senses. `reach`: one of 8 completions of it reaches 
 labels and OmegaPRM's search for the first error tell (arXiv 2312.08935, 2406.06592); `share`: at least half of 8 do.
 
 Prints the tokens generated for the labels and the AUC of steps before the end of a chain in both senses, the
-calibration error (of the share) and the AUC of all labels, each the mean over the seeds (least to most). Then the tokens
-that OmegaPRM needs for each AUC of Monte Carlo, whose better labels count at each size, and for 0.85, read off its own
+calibration error (of the share) and the AUC of all labels, each the mean over the seeds (least to most). Then the
+tokens that OmegaPRM needs for each AUC of Monte Carlo, whose better labels count at each size, and for 0.85, read off its own
 points by interpolation in the logarithm of tokens; what its first point exceeds takes at most that point's tokens. Exit
 code 1 if no way of OmegaPRM's takes at most half of the tokens for the best AUC of Monte Carlo, in its labels' sense.
 """
@@ -49,7 +49,9 @@ SOURCES: dict[str, dict[str, Any]] = {
         "labels": "implied",
     },
 }
-"""`omega` as it was published, `omega_implied` with fewer rollouts and every label that needs none of its own."""
+SOURCES["omega_until_right"] = SOURCES["omega_implied"] | {"completions": 3, "draw": "until_right"}
+"""`omega` as it was published; `omega_implied` with fewer rollouts and every label that needs none of its own;
+`omega_until_right` draws the completions of a prefix one by one, until one is right."""
 OBJECTIVE = {"kind": "prm", "inner": 4.0}
 
 

@@ -137,9 +137,36 @@ def test_problems_that_are_always_solved_leave_no_records() -> None:
     assert record.labels == [None, None, None, 1.0] and record.tokens == 12, "equal chains are one record"
 
 
-def test_labels_that_no_chain_implies_are_refused() -> None:
+@pytest.mark.parametrize("change", [{"labels": "implied"}, {"draw": "until_right"}], ids=str)
+def test_what_only_hard_labels_know_is_refused_without(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="estimate: hard"):
-        OmegaLabelsConfig(kind="omega", labels="implied")
+        OmegaLabelsConfig(kind="omega", **change)
+
+
+class Late(Planted):
+    """Of the completions of a prefix only the third is right, where any can be."""
+
+    async def complete(
+        self, state: State, n: int, *, key: int, decoding: Decoding = Decoding(), first: int = 0
+    ) -> list[State]:
+        if not state.actions:
+            return await super().complete(state, n, key=key, decoding=decoding, first=first)
+        self.asked += [len(state.actions)] * n
+        return [self._chain(state, wrong=i != 2) for i in range(first, first + n)]
+
+
+@pytest.mark.parametrize("completions", [2, 3, 6])
+def test_a_prefix_is_left_alone_once_a_completion_of_it_is_right(completions: int) -> None:
+    hard: dict[str, Any] = {"kind": "omega", "rollouts": 2, "completions": completions, "estimate": "hard"}
+    together, one_by_one = Late(8, 6), Late(8, 6)
+    expected = labelled(together, OmegaLabelsConfig(**hard, num_iterations=1))
+    found = labelled(one_by_one, OmegaLabelsConfig(**hard, num_iterations=1, draw="until_right"))
+    assert [r.labels for r in found if not r.correct][0] == [r.labels for r in expected if not r.correct][0]
+    tried = set(together.asked[1:])
+    assert set(one_by_one.asked[1:]) == tried
+    for prefix in tried:
+        most = 3 if prefix < 6 and completions > 3 else completions
+        assert (one_by_one.asked[1:].count(prefix), together.asked[1:].count(prefix)) == (most, completions)
 
 
 # ---- consensus ---------------------------------------------------------------------------------------------------

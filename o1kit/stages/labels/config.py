@@ -93,6 +93,9 @@ class OmegaLabelsConfig(Config):
     too, with labels at the ends of chains."""
     completions: Count = 16
     """Rollouts from each prefix that is tried (k)."""
+    draw: Literal["together", "until_right"] = "together"
+    """`together`: all k at once; `until_right`: with `hard`, one after the other, and no more once one is right: the
+    label is known then, and the tokens of the others are saved."""
     num_iterations: Count = 20
     """Wrong rollouts that are searched for their first error, for each problem at most."""
     token_budget: Tokens | None = None
@@ -115,7 +118,7 @@ class OmegaLabelsConfig(Config):
 
     @model_validator(mode="after")
     def _only_hard_labels_are_implied(self) -> Self:
-        if self.labels == "implied" and self.estimate == "soft":
+        if self.estimate == "soft" and (self.labels == "implied" or self.draw == "until_right"):
             raise ValueError("a right chain says that a step can end right, not how often. Use `estimate: hard`")
         return self
 

@@ -102,14 +102,17 @@ class _Search:
 
     async def try_prefix(self, state: State, count: int) -> _Prefix:
         """The prefix with a value from fresh rollouts; its wrong ones join the pool if others are right."""
-        states = await self.desk.policy.complete(
-            state, count, key=derive(self.key, len(self.prefixes)), decoding=self.config.decoding
-        )
-        marks = await asyncio.gather(*map(self.desk.mark, states))
+        key, ends = derive(self.key, len(self.prefixes)), list[State]()
+        marks: list[float | None] = []
+        by_one = self.config.draw == "until_right" and bool(state.actions)  # of the problem all are wanted
+        while len(ends) < count and not (by_one and any(map(is_right, marks))):
+            n, first = (1, len(ends)) if by_one else (count, 0)
+            ends += await self.desk.policy.complete(state, n, key=key, decoding=self.config.decoding, first=first)
+            marks += await asyncio.gather(*map(self.desk.mark, ends[first:]))
         share = mean_of(marks)
         prefix = self.prefixes[state.token_ids] = _Prefix(state, share or 0.0, share is not None)
         new: list[_Rollout] = []
-        for end, mark in zip(states, marks, strict=True):
+        for end, mark in zip(ends, marks, strict=True):
             if end.token_ids not in self.rollouts:
                 new.append(self.rollouts.setdefault(end.token_ids, _Rollout(end, mark)))
             tokens = len(end.token_ids) - len(state.token_ids)
