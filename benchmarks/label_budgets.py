@@ -7,9 +7,10 @@ labels and OmegaPRM's search for the first error tell (arXiv 2312.08935, 2406.06
 
 Prints the tokens generated for the labels and the AUC of steps before the end of a chain in both senses, the
 calibration error (of the share) and the AUC of all labels, each the mean over the seeds (least to most). Then the
-tokens that OmegaPRM needs for each AUC of Monte Carlo, whose better labels count at each size, and for 0.85, read off its own
-points by interpolation in the logarithm of tokens; what its first point exceeds takes at most that point's tokens. Exit
-code 1 if no way of OmegaPRM's takes at most half of the tokens for the best AUC of Monte Carlo, in its labels' sense.
+tokens that OmegaPRM needs for each AUC of Monte Carlo, whose better labels count at each size, and for 0.85, read off
+its own points by interpolation in the logarithm of tokens; what its first point exceeds takes at most that point's
+tokens. Exit code 1 if no way of OmegaPRM's takes at most half of the tokens for the best AUC of Monte Carlo, in the
+sense of its own labels.
 """
 
 from __future__ import annotations

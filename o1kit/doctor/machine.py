@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -179,7 +180,7 @@ def _confinement() -> Check:
 
 def _compiler() -> Check:
     """What kernels.c is compiled with, by the first engine that needs it."""
-    name = os.environ.get("CC") or "cc"
+    name = (shlex.split(os.environ.get("CC", "")) or ["cc"])[0]
     found = shutil.which(name)
     if found is None:
         remedy = "Install one (gcc or clang), or set CC to its path, if small models on CPU should sample faster."

@@ -153,6 +153,80 @@ def test_weights_changed_in_place_are_noticed_even_without_refresh() -> None:
 
 @needs_compiler
 @torch.no_grad()
+def test_refresh_between_two_requests_of_one_loop_is_enough() -> None:
+    model = build("llama")
+    engine = TorchEngine(model, 2)
+
+    async def run() -> tuple[Completion, Completion]:
+        (first,) = await engine.sample(PROMPTS[0], 1, Sampling(1, max_tokens=20))
+        for name, parameter in model.named_parameters():
+            if "proj" in name:
+                parameter.mul_(0.7)
+        engine.refresh()
+        (second,) = await engine.sample(PROMPTS[0], 1, Sampling(1, max_tokens=20))
+        return first, second
+
+    first, second = asyncio.run(run())
+    assert first != second
+    assert second.logprobs == pytest.approx(logprobs(model, PROMPTS[0], second), abs=1e-4)
+
+
+@needs_compiler
+@torch.no_grad()
+def test_a_cache_of_another_precision_is_not_written_to() -> None:
+    model = build("llama")
+    model.lm.to(torch.bfloat16)
+    engine = TorchEngine(model, 2)
+    sample_all(engine)
+    model.lm.to(torch.float32)
+    engine.refresh()
+    with pytest.raises(RuntimeError):  # as without kernels: an engine keeps the precision of its first pass
+        sample_all(engine)
+
+
+@needs_compiler
+@torch.no_grad()
+def test_the_default_precision_of_others_changes_nothing() -> None:
+    model = build("llama")
+    expected = sample_all(TorchEngine(model, 2))
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert sample_all(TorchEngine(model, 2)) == expected
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@needs_compiler
+@torch.no_grad()
+def test_a_vocabulary_that_grows_is_stopped_at_its_own_tokens() -> None:
+    model = build("llama")
+    engine = TorchEngine(model, 2)
+    sample_all(engine)
+    torch.manual_seed(1)
+    model.lm.resize_token_embeddings(3000)
+    engine.refresh()
+    for prompt, (completion,) in zip(PROMPTS, sample_all(engine), strict=True):
+        assert len(completion.token_ids) == 24 or completion.token_ids[-1] == 2
+        assert completion.logprobs == pytest.approx(logprobs(model, prompt, completion), abs=1e-4)
+
+
+@needs_compiler
+@torch.no_grad()
+def test_no_token_asked_for_harms_no_neighbour() -> None:
+    engine = TorchEngine(build("llama"), 2)
+    prompt = list(range(3, 67))  # as long as a row's first memory
+
+    async def run() -> list[list[Completion]]:
+        requests = (engine.sample(prompt, 2, Sampling(7, max_tokens=count)) for count in (0, 5))
+        return list(await asyncio.gather(*requests))
+
+    alone = asyncio.run(engine.sample(prompt, 2, Sampling(7, max_tokens=5)))
+    _, beside = asyncio.run(run())
+    assert [c.token_ids for c in beside] == [c.token_ids for c in alone]
+
+
+@needs_compiler
+@torch.no_grad()
 def test_a_model_with_adapters_is_run_by_torch_and_back() -> None:
     model = build("llama")
     engine = TorchEngine(model, 2)
@@ -180,6 +254,12 @@ def test_what_the_kernels_cannot_run_is_left_to_torch() -> None:
         config = AutoConfig.for_model("llama", **{**SHAPE, **change})
         assert not native.suits(AutoModelForCausalLM.from_config(config).get_decoder())
     assert not native.suits(build("llama").lm.to(torch.bfloat16).get_decoder())
+    halved = build("llama")
+    halved.decoder.embed_tokens.half()
+    assert not native.suits(halved.decoder)
+    adapted = build("llama")
+    add_lora(adapted, LoraConfig(rank=4, targets=["embed_tokens"]))
+    assert not native.suits(adapted.decoder)
     config = AutoConfig.for_model("llama", **{**SHAPE, "hidden_size": 1536, "intermediate_size": 8192})
     assert not native.suits(AutoModelForCausalLM.from_config(config).get_decoder())
 
@@ -217,6 +297,22 @@ def test_draws_are_those_of_the_cumulative_distribution(size: int) -> None:
     assert 0 < len(ended) < n
 
 
+@needs_compiler
+def test_extreme_temperatures_and_logits_that_are_no_numbers() -> None:
+    n, size = 4000, 37
+    logits = torch.arange(size).float().repeat(n, 1)
+    logits[2::4, 33] = float("nan")
+    temperatures = torch.tensor([float("inf"), 1e-40, 1.0, 0.0]).repeat(n // 4)
+    state = torch.stack([torch.zeros(n), torch.full((n,), 6), torch.arange(n), torch.zeros(n)], 1).long()
+    tokens, found = torch.zeros(n, 8, dtype=torch.long), torch.zeros(n, 8)
+    draws.append(logits, temperatures, state, torch.zeros(1, size, dtype=torch.bool), tokens, found)
+    drawn = tokens[:, 0].view(-1, 4)
+    assert (drawn[:, 0] == size - 1).float().mean() < 0.06, "all are alike at an infinite temperature"
+    assert len(drawn[:, 0].unique()) == size
+    assert (drawn[:, [1, 3]] == size - 1).all()
+    assert found[:, 0].isnan().view(-1, 4).sum(0).tolist() == [0, 0, n // 4, 0]
+
+
 # ---- doing without -------------------------------------------------------------------------------------------------
 
 
@@ -244,6 +340,35 @@ def test_engines_do_without_a_compiler(
         assert completion.logprobs == pytest.approx(logprobs(model, prompt, completion), abs=1e-4)
 
 
+@pytest.mark.usefixtures("afresh")
+def test_a_user_without_a_home_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(cls: type[Path]) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", classmethod(nowhere))
+    assert compiled.library() is None
+
+
+@needs_compiler
+@pytest.mark.usefixtures("afresh")
+def test_a_compiler_with_arguments_a_damaged_file_and_a_folder_of_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("CC", "cc -g0")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = tmp_path / "o1kit" / "kernels"
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / f"kernels-{compiled._fingerprint(['cc', '-g0'])}.so").write_bytes(b"half a fi")
+    assert compiled.library() is not None
+    assert [file.stat().st_size > 1000 for file in folder.iterdir()] == [True]
+    folder.chmod(0o777)
+    compiled.library.cache_clear()
+    with caplog.at_level("INFO"):
+        assert compiled.library() is None
+    assert "others can write" in caplog.text
+
+
 @needs_compiler
 @torch.no_grad()
 def test_an_engine_that_may_not_compile_draws_the_same() -> None:
@@ -262,7 +387,7 @@ def test_processes_that_compile_at_the_same_time_share_one_file(tmp_path: Path) 
     command = [sys.executable, "-c", LOAD]
     both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert [p.communicate(timeout=120)[0].strip() for p in both] == ["True", "True"]
-    (only,) = (tmp_path / "o1kit").iterdir()
+    (only,) = (tmp_path / "o1kit" / "kernels").iterdir()
     assert only.name.startswith("kernels-")
     written = only.stat().st_mtime_ns
     assert subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout == "True\n"

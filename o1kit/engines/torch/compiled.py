@@ -11,9 +11,11 @@ import hashlib
 import logging
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -27,51 +29,59 @@ TIMEOUT_S = 120
 @functools.cache
 def library() -> ctypes.CDLL | None:
     """The library, or None where it cannot be had; the log says why."""
-    compiler = shutil.which(os.environ.get("CC") or "cc")
-    if compiler is None:
+    compiler = shlex.split(os.environ.get("CC") or "cc")
+    if shutil.which(compiler[0]) is None:
         log.info("no C compiler: small models are run by torch, which takes two to three times as long")
         return None
     try:
-        return _declared(ctypes.CDLL(str(_built(compiler))))
-    except (OSError, subprocess.SubprocessError) as error:
+        return _declared(_loaded(compiler))
+    except (OSError, RuntimeError, ValueError, subprocess.SubprocessError) as error:
         log.info("kernels.c was not compiled: %s", error)
         return None
 
 
-def _built(compiler: str) -> Path:
-    """The compiled file, which must be our own. One that another process is writing is never seen half done."""
+def _loaded(compiler: Sequence[str]) -> ctypes.CDLL:
+    """The file of an earlier process, or if that is damaged a new one."""
     target = _folder() / f"kernels-{_fingerprint(compiler)}.so"
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            made = Path(scratch) / target.name
-            _compile(compiler, made)
-            made.replace(target)
-    if target.stat().st_uid != os.getuid():
-        raise OSError(f"{target} belongs to another user")
-    return target
+    if target.exists():
+        try:
+            return ctypes.CDLL(str(target))
+        except OSError:
+            target.unlink()
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        made = Path(scratch) / target.name
+        _compile(compiler, made)
+        made.replace(target)  # one that another process is writing is never seen half done
+    return ctypes.CDLL(str(target))
 
 
-def _compile(compiler: str, target: Path) -> None:
+def _compile(compiler: Sequence[str], target: Path) -> None:
     for variant in VARIANTS:
-        command = [compiler, *FLAGS, *variant, str(SOURCE), "-o", str(target), "-lm"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        command = [*compiler, *FLAGS, *variant, str(SOURCE), "-o", str(target), "-lm"]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, check=False)
         if done.returncode == 0:
             return
-    raise OSError(f"{compiler}: {done.stderr.strip()[-500:]}")
+    raise OSError(f"{compiler[0]}: {done.stderr.strip()[-500:]}")
 
 
 def _folder() -> Path:
+    """Where compiled files are kept: a folder that nobody else can put files into, since they are run."""
     given = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(given) if given else Path.home() / ".cache") / "o1kit"
+    base = Path(given) if os.path.isabs(given) else Path.home() / ".cache"
+    folder = base / "o1kit" / "kernels"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found = folder.stat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise OSError(f"others can write to {folder}")
+    return folder
 
 
-def _fingerprint(compiler: str) -> str:
+def _fingerprint(compiler: Sequence[str]) -> str:
     """Of all that the machine code depends on: a home folder may be shared by unlike machines."""
     cpu = Path("/proc/cpuinfo")
     lines = cpu.read_text().splitlines() if cpu.exists() else []
     features = [line for line in lines if line.startswith(("flags", "Features"))][:1]
-    parts = [SOURCE.read_text(), compiler, repr((FLAGS, VARIANTS)), platform.platform(), *features]
+    parts = [SOURCE.read_text(), repr((*compiler, FLAGS, VARIANTS)), platform.platform(), *features]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

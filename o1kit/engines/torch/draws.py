@@ -32,8 +32,8 @@ def append(
     found, logits, (n, size) = library(), logits_nV.contiguous(), logits_nV.shape
     assert found is not None
     assert tokens_nT.stride() == logprobs_nT.stride()
-    threads, ended = torch.get_num_threads(), torch.empty(n, dtype=torch.long)
-    scratch = torch.empty(threads * (2 * size + MARGIN))
+    threads, ended = torch.get_num_threads(), torch.empty(n, dtype=torch.long, device="cpu")
+    scratch = torch.empty(threads * (2 * size + MARGIN), dtype=torch.float32, device="cpu")
     given = (x.data_ptr() for x in (logits, temperatures_n, state_n4, stops_SV, tokens_nT, logprobs_nT))
     count = found.o1kit_append(n, size, *given, tokens_nT.stride(0), ended.data_ptr(), scratch.data_ptr(), threads)
     rows: list[int] = ended[:count].tolist()

@@ -177,10 +177,9 @@ class TorchEngine:
         was_training = self.model.training
         self.model.eval()
         try:
-            if self._passes.prepare(self._flight.cache):
-                self._flight.prefixes.clear()
             await self._settle()
             while self._waiting or self._scores or self._flight.slots:
+                self._look_at_weights()
                 with torch.inference_mode():
                     freed = self._step()
                 if freed:
@@ -191,6 +190,12 @@ class TorchEngine:
             self._fail(error)
         finally:
             self.model.train(was_training)
+
+    @torch.inference_mode()
+    def _look_at_weights(self) -> None:
+        """Forgets what belongs to old weights: after `refresh`, and whenever no sequence is in flight."""
+        if (self._passes.forgotten or not self._flight.slots) and self._passes.prepare(self._flight.cache):
+            self._flight.prefixes.clear()
 
     def _fail(self, error: Exception) -> None:
         """Hands the error to every waiter and starts afresh."""

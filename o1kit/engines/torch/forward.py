@@ -25,18 +25,22 @@ class Forward:
         """Weights may have changed."""
         self._version = None
 
+    @property
+    def forgotten(self) -> bool:
+        """True until the model is looked at again."""
+        return self._version is None
+
     def prepare(self, cache: RowCache) -> bool:
-        """Takes the model as it is now, while no row is in use; True if it is another than before."""
+        """Takes the model as it is now; True if it is another than before."""
         decoder = self.model.decoder
         found = native.version(decoder)
         if found == self._version:
             return False
         self._version = found
-        self._native = native.Native(decoder) if self._compiled and native.suits(decoder) else None
+        fits = self._compiled and native.holds(cache) and native.suits(decoder)
+        self._native = native.Native(decoder) if fits else None
         self._lean = lean.Lean(decoder) if self._native is None and lean.suits(decoder) else None
-        if cache.settled and cache.clean != (self._native is None):
-            cache.clean = self._native is None
-            cache.resize(1, 0)
+        cache.keep_clean(self._native is None)
         return True
 
     def hidden(self, tokens_N: Tensor, current: Pass) -> Tensor:

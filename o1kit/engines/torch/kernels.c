@@ -383,18 +383,23 @@ static inline vec load_up_to(const float *x, int64_t left) {
     return part;
 }
 
+/* NaN if there is any. */
 static float largest(const float *x, int64_t n) {
     vec most = load_up_to(x, n);
+    ivec strange = most != most;
     for (int64_t i = VL; i < n; i += VL) {
         vec next = load_up_to(x + i, n - i);
+        strange |= next != next;
         ivec higher = next > most;
         most = (vec)(((ivec)next & higher) | ((ivec)most & ~higher));
     }
     float found = most[0];
     for (int j = 1; j < VL; j++) found = most[j] > found ? most[j] : found;
+    for (int j = 0; j < VL; j++) found = strange[j] ? __builtin_nanf("") : found;
     return found;
 }
 
+#define COLDEST 1e-30f  /* a temperature below this takes the likeliest token */
 #define STRIDE (8 * VL) /* numbers whose sum is kept */
 
 /* e^((x - most) * cold) of each number, exactly 0 where it is below the smallest float, and the sums of each STRIDE of
@@ -406,6 +411,7 @@ static double weights(const float *x, int64_t n, float most, float cold, float *
         for (int64_t i = start; i < n && i < start + STRIDE; i += VL) {
             vec shifted = (load_up_to(x + i, n - i) - most) * cold;
             vec weight = (vec)((ivec)exponential(shifted) & (shifted > -87.0f));
+            for (int64_t j = n - i; j < VL; j++) weight[j] = 0.0f;
             store(y + i, weight);
             lanes += __builtin_convertvector(weight, wide);
         }
@@ -447,7 +453,9 @@ int64_t o1kit_append(int64_t n, int64_t size, const float *logits, const float *
         int64_t *of = state + 4 * row, token = 0;
         const float *x = logits + row * size, most = largest(x, size), heat = temperatures[row];
         const double plain = weights(x, size, most, 1.0f, y, parts);
-        if (heat > 0.0f) {
+        if (most != most) /* a model that has diverged */
+            token = size - 1;
+        else if (heat > COLDEST) {
             double total = heat == 1.0f ? plain : weights(x, size, most, 1.0f / heat, y, parts);
             token = invert(y, parts, size, uniform(of[2], of[0]) * total);
         } else

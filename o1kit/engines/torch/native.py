@@ -49,19 +49,29 @@ class _Pass(ctypes.Structure):
 
 def suits(decoder: Any) -> bool:
     """True for a decoder that kernels.c can run, on a machine that can compile it."""
-    if not lean_suits(decoder) or decoder.norm.weight.device.type != "cpu":
+    weights = list(decoder.parameters())
+    here = all(type(p) is nn.Parameter and p.dtype == torch.float32 and p.device.type == "cpu" for p in weights)
+    if not here or not lean_suits(decoder) or sum(p.numel() for p in weights) > LARGEST:
         return False
     config, width = decoder.config, decoder.layers[0].self_attn.head_dim
     plain = all(type(layer) is nn.Linear for module in decoder.layers for layer in _linears(module))
+    bare = not any(list(norm.children()) for norm in (decoder.norm, *_norms(decoder)))
     return (
         plain
-        and sum(p.numel() for p in decoder.parameters()) <= LARGEST
+        and bare
+        and type(decoder.embed_tokens) is nn.Embedding
         and config.hidden_act in ("silu", "swish")
         and decoder.rotary_emb.rope_type in ROTARY
         and config.hidden_size % LANES == width % LANES == 0
         and 2 * len(decoder.rotary_emb.inv_freq) == width
         and library() is not None
     )
+
+
+def holds(cache: RowCache) -> bool:
+    """True for a cache that kernels.c can read and write."""
+    stores = (*cache.keys, *cache.values)
+    return cache.settled and all(s.dtype == torch.float32 and s.device.type == "cpu" for s in stores)
 
 
 def version(decoder: Any) -> tuple[tuple[int, int], ...]:
@@ -79,7 +89,7 @@ class Native:
         self._kept: list[Any] = []
         attention, config = decoder.layers[0].self_attn, decoder.config
         self._hidden = config.hidden_size
-        positions = torch.arange(config.max_position_embeddings)
+        positions = torch.arange(config.max_position_embeddings, device="cpu")
         cosine, sine = (t[0] for t in decoder.rotary_emb(decoder.norm.weight[None, None], positions[None]))
         layers = (_Layer * len(decoder.layers))(*(self._layer(module) for module in decoder.layers))
         self._kept.append(layers)
@@ -117,9 +127,10 @@ class Native:
             outputs, inputs = linear.weight.shape
             missing = -outputs % self._panel
             panels.append(pad(linear.weight, (0, 0, 0, missing)).view(-1, self._panel, inputs).transpose(1, 2))
-            if linear.bias is not None:
-                biases.append(pad(linear.bias, (0, missing)))
-        return self._at(torch.cat(panels)), self._at(torch.cat(biases)) if biases else None
+            bias = linear.weight.new_zeros(outputs) if linear.bias is None else linear.bias
+            biases.append(pad(bias, (0, missing)))
+        biased = any(linear.bias is not None for linear in linears)
+        return self._at(torch.cat(panels)), self._at(torch.cat(biases)) if biased else None
 
     def _at(self, x: Tensor) -> int:
         """Where a tensor lies, which is kept alive."""
@@ -128,10 +139,10 @@ class Native:
 
     def hidden(self, tokens_N: Tensor, rows_N: Tensor, positions_N: Tensor, cache: RowCache) -> Tensor:
         """Last hidden states [N, hidden]; tokens of a row lie side by side, and their order is that of positions."""
-        out = torch.empty(len(tokens_N), self._hidden)
-        threads, starts = torch.get_num_threads(), torch.empty(len(tokens_N) + 1, dtype=torch.long)
+        out = torch.empty(len(tokens_N), self._hidden, dtype=torch.float32, device="cpu")
+        threads, starts = torch.get_num_threads(), torch.empty(len(tokens_N) + 1, dtype=torch.long, device="cpu")
         each = self._library.o1kit_scratch(ctypes.byref(self._decoder), cache.length)
-        scratch = torch.empty(threads * each)
+        scratch = torch.empty(threads * each, dtype=torch.float32, device="cpu")
         stores = ((ctypes.c_void_p * len(x))(*(store.data_ptr() for store in x)) for x in (cache.keys, cache.values))
         arrays = [t.contiguous() for t in (tokens_N, rows_N, positions_N)]
         keys, values = stores
@@ -153,3 +164,9 @@ def _linears(module: Any) -> Iterator[Any]:
     attention, mlp = module.self_attn, module.mlp
     yield from (attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj)
     yield from (mlp.gate_proj, mlp.up_proj, mlp.down_proj)
+
+
+def _norms(decoder: Any) -> Iterator[Any]:
+    for module in decoder.layers:
+        yield from (module.input_layernorm, module.post_attention_layernorm)
+        yield from (n for name in ("q_norm", "k_norm") if (n := getattr(module.self_attn, name, None)) is not None)

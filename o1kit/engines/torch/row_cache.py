@@ -65,6 +65,13 @@ class RowCache:
         self.rows, self.length = rows, length
         self._view()
 
+    def keep_clean(self, clean: bool) -> None:
+        """Whether positions that hold nothing have to hold numbers; if so from now on, what they hold is made one."""
+        if clean and not self.clean:
+            for slab in self._slabs:
+                slab.nan_to_num_(0.0, 0.0, 0.0)
+        self.clean = clean
+
     def put(self, layer: int, rows_N: Tensor, positions_N: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Stores new keys and values [N, H, D] and returns the layer's own."""
         while layer >= len(self.keys):

@@ -71,7 +71,7 @@ class Rows:
         """Puts sequences into the rows from `first` on."""
         if not starts:
             return
-        self._grow(max(s.limit for s in starts))
+        self._grow(max(s.limit for s in starts) + 1)  # a token is drawn even where none was asked for
         rows = slice(first, first + len(starts))
         width = max(len(s.draft.tokens) for s in starts)
         padded = [s.draft.tokens + [0] * (width - len(s.draft.tokens)) for s in starts]
@@ -210,7 +210,7 @@ class Rows:
                 self._alternatives[row].append(tuple(zip(ids[:k], values[:k], strict=True)))
 
     def _masks(self, vocabulary: int) -> Tensor:
-        if self._stop_masks is None:
+        if self._stop_masks is None or self._stop_masks.shape[1] != vocabulary:
             masks = torch.zeros(len(self._stop_sets), vocabulary, dtype=torch.bool)
             for i, stop_ids in enumerate(self._stop_sets):
                 masks[i, list(stop_ids)] = True
