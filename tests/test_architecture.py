@@ -32,7 +32,7 @@ LEVELS = [
     {"kinds", "plugin_checks"},
     {"registry"},
     {"plugin"},
-    {"config", "cpu"},
+    {"config", "cpu", "cache"},
     {"protocols", "functional", "reference"},
     {"ledger"},
     {"types", "errors", "nearest", "decoding"},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from o1kit.artifacts import write_atomic
+from o1kit.cache import cache_folder
 from o1kit.config import public
 from o1kit.errors import O1kitError
 from o1kit.models.config import TorchEngineConfig, local_engine
@@ -36,12 +36,6 @@ class Facts:
     problem: float
     """Bytes of a problem with all that belongs to it."""
     vocabulary: int
-
-
-def cache_folder() -> Path:
-    """Where measurements are kept between runs."""
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(given) if given else Path.home() / ".cache") / "o1kit"
 
 
 def in_process(recipe: Recipe) -> TorchEngineConfig:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from o1kit.planning.facts import cache_folder
+from o1kit.cache import cache_folder
 
 FILE = "history.jsonl"
 READ = 1 << 20

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from o1kit.cache import cache_folder
 from o1kit.errors import RecipeError
 from o1kit.plan import compile_recipe
 from o1kit.planning.estimate import Ground, as_data, estimate
-from o1kit.planning.facts import Facts, cache_folder, read_facts, shape_of, write_facts
+from o1kit.planning.facts import Facts, read_facts, shape_of, write_facts
 from o1kit.planning.history import FILE, Correction, Entry, append, correction, read
 from o1kit.planning.lengths import Lengths, guessed
 from o1kit.planning.machine import Machine, other_machine, this_machine

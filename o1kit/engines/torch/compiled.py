@@ -18,8 +18,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from o1kit.cache import cache_folder
+
 log = logging.getLogger(__name__)
-SOURCE = Path(__file__).with_name("kernels.c")
+SOURCE, HEADER = (Path(__file__).with_name(name) for name in ("kernels.c", "vectors.h"))
 FLAGS = ("-O3", "-std=gnu11", "-shared", "-fPIC")
 VARIANTS = (("-march=native", "-fopenmp"), ("-march=native",), ("-mcpu=native", "-fopenmp"), ("-fopenmp",), ())
 """Tried in this order: some compilers know no OpenMP, some another name for the machine at hand."""
@@ -66,9 +68,7 @@ def _compile(compiler: Sequence[str], target: Path) -> None:
 
 def _folder() -> Path:
     """Where compiled files are kept: a folder that nobody else can put files into, since they are run."""
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(given) if os.path.isabs(given) else Path.home() / ".cache"
-    folder = base / "o1kit" / "kernels"
+    folder = cache_folder() / "kernels"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     found = folder.stat()
     if found.st_uid != os.getuid() or found.st_mode & 0o022:
@@ -81,7 +81,7 @@ def _fingerprint(compiler: Sequence[str]) -> str:
     cpu = Path("/proc/cpuinfo")
     lines = cpu.read_text().splitlines() if cpu.exists() else []
     features = [line for line in lines if line.startswith(("flags", "Features"))][:1]
-    parts = [SOURCE.read_text(), repr((*compiler, FLAGS, VARIANTS)), platform.platform(), *features]
+    parts = [SOURCE.read_text(), HEADER.read_text(), repr((*compiler, FLAGS, VARIANTS)), platform.platform(), *features]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

@@ -233,7 +233,8 @@ class TorchEngine:
 
     def _forward(self, plan: Plan) -> Tensor:
         """Hidden states [N, hidden] of the pass."""
-        tokens_N, current = plan.build(self._flight.cache, self.model.device)
+        cache = self._flight.cache
+        tokens_N, current = plan.build(cache, self.model.device, self._passes.segmented(cache))
         hidden = self._passes.hidden(tokens_N, current)
         self.peak_bytes = max(self.peak_bytes, self._flight.bytes)
         return hidden

@@ -43,9 +43,13 @@ class Forward:
         cache.keep_clean(self._native is None)
         return True
 
+    def segmented(self, cache: RowCache) -> bool:
+        """Whether passes read the cache segment by segment; kernels.c goes token by token."""
+        return self._native is None or not cache.settled
+
     def hidden(self, tokens_N: Tensor, current: Pass) -> Tensor:
         """Last hidden states [N, hidden] of a pass. The first shows what the cache holds, and is the model's own."""
-        if self._native is not None and current.cache.settled:
+        if self._native is not None and not self.segmented(current.cache):
             return self._native.hidden(tokens_N, current.rows_N, current.positions_N, current.cache)
         if self._lean is not None:
             with running(current):

@@ -72,8 +72,8 @@ class Plan:
         padded = len(going_on) * size * length
         return [*fresh, going_on] if padded < RAGGED_COST * needed + RAGGED_FREE else alike
 
-    def build(self, cache: RowCache, device: torch.device) -> tuple[Tensor, Pass]:
-        """Token ids [N] and what attention must know of them."""
+    def build(self, cache: RowCache, device: torch.device, segmented: bool = True) -> tuple[Tensor, Pass]:
+        """Token ids [N] and what attention must know of them: segments too, unless it goes token by token."""
         tokens: list[int] = []
         rows: list[int] = []
         positions: list[int] = []
@@ -81,9 +81,11 @@ class Plan:
         at = 0
         if self._decode is not None:
             at = len(self._decode[2])
-            segments += [Segment(a, b - a, 1, slice(a, b), length) for a, b, length in blocks(self._decode[2])]
-        for works in self._groups():
-            segments.append(segment(works, at, device))
+            if segmented:
+                segments += [Segment(a, b - a, 1, slice(a, b), length) for a, b, length in blocks(self._decode[2])]
+        for works in self._groups() if segmented else self._works.values():
+            if segmented:
+                segments.append(segment(works, at, device))
             for work in works:
                 size = len(work.tokens)
                 self._first[work] = at
