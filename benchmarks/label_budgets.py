@@ -41,18 +41,18 @@ SOURCES: dict[str, dict[str, Any]] = {
     "omega": {"kind": "omega", "rollouts": 8, "completions": 4, "num_iterations": 4, "length": 50.0},
     "omega_implied": {
         "kind": "omega",
-        "rollouts": 4,
-        "completions": 2,
+        "rollouts": 2,
+        "completions": 4,
         "num_iterations": 4,
         "length": 50.0,
         "keep": "all",
+        "search": "all",
         "estimate": "hard",
         "labels": "implied",
     },
 }
-SOURCES["omega_until_right"] = SOURCES["omega_implied"] | {"completions": 3, "draw": "until_right"}
-"""`omega` as it was published; `omega_implied` with fewer rollouts and every label that needs none of its own;
-`omega_until_right` draws the completions of a prefix one by one, until one is right."""
+"""`omega` as it was published; `omega_implied` searches every problem that has a wrong rollout, from fewer rollouts,
+and takes every label that needs none of its own. All draw 4 completions of a prefix."""
 OBJECTIVE = {"kind": "prm", "inner": 4.0}
 
 
@@ -175,7 +175,7 @@ def main() -> None:
     parser.add_argument(
         "--sources", nargs="+", default=[*SOURCES], choices=[*SOURCES], help="with monte_carlo among them"
     )
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=150, help="of a reward model; many overfit small files")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--markdown", action="store_true")
     options = parser.parse_args()

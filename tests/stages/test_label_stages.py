@@ -209,6 +209,7 @@ def sampled(section: dict[str, Any], seed: int = 5, **more: Any) -> list[LabelRe
         ("omega", "num_problems", 3),
         ("omega", "rollouts", 6),
         ("omega", "keep", "all"),
+        ("omega", "search", "all"),
         ("omega", "completions", 3),
         ("omega", "num_iterations", 1),
         ("omega", "token_budget", 1),
@@ -227,6 +228,7 @@ def test_every_option_of_sampling_counts(kind: str, option: str, value: Any) -> 
     if option in ("alpha", "beta", "length", "c_puct"):
         usual |= {"num_problems": 10, "rollouts": 6, "completions": 4, "num_iterations": 5}
     usual |= {"estimate": "hard"} if option in ("labels", "draw") else {}
+    usual |= {"keep": "all"} if option == "search" else {}
     assert sampled(usual, **{option: value}) != sampled(usual)
 
 

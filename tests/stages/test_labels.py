@@ -87,9 +87,33 @@ def test_what_a_right_chain_goes_through_is_good_without_a_token() -> None:
     steps = [f"s{k}\n" for k in range(1, 9)]
     for k in range(1, 9):
         assert first[tuple(steps[:k])] == 1.0
-    assert wrong.labels[5:] == [0.0, None, 0.0]
+    assert wrong.labels[5:] == [0.0, 0.0, 0.0], "and what follows a step that never ends right is not"
     assert sum(label is not None for r in implied for label in r.labels) == len(first), "no prefix counts twice"
     assert right.labels[-1] == 1.0
+
+
+class Hopeless(Planted):
+    """Without a right chain of the problem itself; prefixes before the error can end right."""
+
+    def _chain(self, state: State, wrong: bool) -> State:
+        return super()._chain(state, wrong or not state.actions)
+
+
+def test_a_problem_without_a_right_rollout_is_searched_if_asked() -> None:
+    hard: dict[str, Any] = {"kind": "omega", "rollouts": 1, "completions": 2, "estimate": "hard", "labels": "implied"}
+    left, searched = Hopeless(8, 6), Hopeless(8, 6)
+    (end,) = labelled(left, OmegaLabelsConfig(**hard, keep="all"))
+    assert end.labels == [None] * 7 + [0.0] and left.asked == [0]
+    found = labelled(searched, OmegaLabelsConfig(**hard, keep="all", search="all", num_iterations=1))
+    assert next(r.labels for r in found if not r.correct)[5:] == [0.0] * 3
+    known = {tuple(r.steps[: k + 1]): label for r in found for k, label in enumerate(r.labels) if label is not None}
+    assert [known[tuple(f"s{n}\n" for n in range(1, k))] for k in range(2, 7)] == [1.0] * 5
+    assert len(searched.asked) == 1 + math.log2(8)
+
+
+def test_records_that_are_not_kept_are_not_searched_for() -> None:
+    with pytest.raises(ValueError, match="keep: all"):
+        OmegaLabelsConfig(kind="omega", search="all")
 
 
 class Lengths(Planted):

@@ -96,6 +96,9 @@ class OmegaLabelsConfig(Config):
     draw: Literal["together", "until_right"] = "together"
     """`together`: all k at once; `until_right`: with `hard`, one after the other, and no more once one is right: the
     label is known then, and the tokens of the others are saved."""
+    search: Literal["mixed", "all"] = "mixed"
+    """`mixed`: only wrong rollouts of prefixes that others complete rightly; `all`: also those of a problem without a
+    right rollout, which needs `keep: all`. The answer is then taken to be in reach of the policy."""
     num_iterations: Count = 20
     """Wrong rollouts that are searched for their first error, for each problem at most."""
     token_budget: Tokens | None = None
@@ -112,7 +115,7 @@ class OmegaLabelsConfig(Config):
     """`soft`: share of rollouts that reach the right answer; `hard`: 1 if any does."""
     labels: Literal["tried", "implied"] = "tried"
     """`tried`: only prefixes with rollouts of their own are labelled, and ends; `implied`: with `hard`, also those that
-    a right chain goes through: each of them has reached the right answer, and no token is needed to know it."""
+    a right chain goes through, which are good, and those after a first wrong step: no token is needed to know it."""
     temperature: Positive = 1.0
     """Divides the logits while sampling."""
 
@@ -120,6 +123,8 @@ class OmegaLabelsConfig(Config):
     def _only_hard_labels_are_implied(self) -> Self:
         if self.estimate == "soft" and (self.labels == "implied" or self.draw == "until_right"):
             raise ValueError("a right chain says that a step can end right, not how often. Use `estimate: hard`")
+        if self.search == "all" and self.keep == "mixed":
+            raise ValueError("problems without a right rollout are searched, but leave no records. Use `keep: all`")
         return self
 
     @property

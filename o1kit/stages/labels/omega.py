@@ -31,10 +31,9 @@ class Omega:
         root = await search.try_prefix(self.desk.policy.start(problem), self.config.rollouts)
         mixed = 0 < root.value < 1
         self.stats["mixed"] += mixed
-        if mixed:
-            await search.run()
-        elif self.config.keep == "mixed":
+        if not mixed and self.config.keep == "mixed":
             return []
+        await search.run()
         self.stats["searches"] += search.searched
         self.stats["probes"] += len(search.prefixes) - 1
         if self.config.labels == "implied":
@@ -69,6 +68,8 @@ class _Rollout:
     labels: dict[int, float] = field(default_factory=dict)
     right: int = 0
     """So many of its steps, at least, lead to a prefix that a right chain goes through."""
+    wrong: int | None = None
+    """After so many of its steps no completion ended right; None: it was not searched."""
 
     def prefix(self, steps: int) -> State:
         """The chain after some of its steps."""
@@ -118,7 +119,8 @@ class _Search:
             tokens = len(end.token_ids) - len(state.token_ids)
             self.rollouts[end.token_ids].tokens += tokens
             self.generated += tokens
-        if 0 < prefix.value < 1:
+        hopeless = prefix.value == 0 and (bool(state.actions) or self.config.search == "mixed")
+        if not hopeless:
             self.pool += [(prefix, rollout) for rollout in new if rollout.mark == 0]
         return prefix
 
@@ -140,10 +142,14 @@ class _Search:
             if not tried.known:
                 break
             right, wrong = (middle, wrong) if tried.value > 0 else (right, middle)
-        rollout.right = right
+        rollout.right, rollout.wrong = right, wrong
 
     def imply(self) -> None:
-        """Labels what needs no rollouts: every prefix of a right chain has reached the right answer."""
+        """Labels what needs no rollouts of its own.
+
+        Every prefix of a right chain has reached the right answer; what begins with a prefix that never does, never
+        does either.
+        """
         reached = {
             r.prefix(k).token_ids for r in self.rollouts.values() if r.mark for k in range(1, len(r.state.actions))
         }
@@ -153,11 +159,14 @@ class _Search:
                     rollout.labels[k] = 1.0
         known = {r.prefix(k).token_ids for r in self.rollouts.values() for k in r.labels}
         for rollout in self.rollouts.values():
-            for k in range(1, (len(rollout.state.actions) - 1 if rollout.mark else rollout.right) + 1):
+            last = len(rollout.state.actions) - 1
+            good = last if rollout.mark else rollout.right
+            bad = last + 1 if rollout.wrong is None else rollout.wrong
+            for k in [*range(1, good + 1), *range(max(bad, good + 1), last + 1)]:
                 name = rollout.prefix(k).token_ids
                 if name not in known:
                     known.add(name)
-                    rollout.labels[k] = 1.0
+                    rollout.labels[k] = float(k <= good or name in reached)
 
     def _priority(self, prefix: _Prefix, rollout: _Rollout) -> float:
         config = self.config
