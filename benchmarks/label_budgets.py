@@ -43,7 +43,8 @@ SOURCES: dict[str, dict[str, Any]] = {
         "kind": "omega",
         "rollouts": 2,
         "completions": 4,
-        "num_iterations": 4,
+        "draw": "until_right",
+        "num_iterations": 2,
         "length": 50.0,
         "keep": "all",
         "search": "all",
@@ -52,7 +53,8 @@ SOURCES: dict[str, dict[str, Any]] = {
     },
 }
 """`omega` as it was published; `omega_implied` searches every problem that has a wrong rollout, from fewer rollouts,
-and takes every label that needs none of its own. All draw 4 completions of a prefix."""
+stops completing a prefix once one completion is right, and takes every label that needs none of its own. All draw at
+most 4 completions of a prefix."""
 OBJECTIVE = {"kind": "prm", "inner": 4.0}
 
 

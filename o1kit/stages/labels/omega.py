@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from o1kit.functional.keys import derive
 from o1kit.functional.omega import omega_q, omega_u
 from o1kit.report.label_schema import LabelRecord
 from o1kit.stages.labels.config import OmegaLabelsConfig
-from o1kit.stages.labels.desk import Desk, is_right, mean_of, record_of
+from o1kit.stages.labels.desk import Desk, end_record, is_right, mean_of, record_of
 from o1kit.types import Problem, State
 
 
@@ -25,7 +26,8 @@ class Omega:
     async def label(self, index: int, problem: Problem) -> list[LabelRecord]:
         """The problem's rollouts: the verdict at the end of each, and labels where a search has tried prefixes.
 
-        A prefix that several rollouts begin with is labelled in one of them only, so that none counts twice.
+        A prefix that several rollouts begin with is labelled in one of them only, so that none counts twice. A chain
+        that was drawn again is a record again, with the label of its end: how often it comes is worth knowing.
         """
         search = _Search(self.config, self.desk, derive(self.desk.seed, index))
         root = await search.try_prefix(self.desk.policy.start(problem), self.config.rollouts)
@@ -38,13 +40,14 @@ class Omega:
         self.stats["probes"] += len(search.prefixes) - 1
         if self.config.labels == "implied":
             search.imply()
-        return [self._record(rollout) for rollout in search.rollouts.values()]
+        return [record for rollout in search.rollouts.values() for record in self._records(rollout)]
 
-    def _record(self, rollout: _Rollout) -> LabelRecord:
+    def _records(self, rollout: _Rollout) -> Iterator[LabelRecord]:
+        first, *again = rollout.tokens
         labels = [rollout.labels.get(k) for k in range(1, len(rollout.state.actions))]
-        return record_of(
-            rollout.state, [*labels, rollout.mark], is_right(rollout.mark), rollout.tokens, self.provenance
-        )
+        yield record_of(rollout.state, [*labels, rollout.mark], is_right(rollout.mark), first, self.provenance)
+        for tokens in again:
+            yield end_record(rollout.state, rollout.mark, tokens, self.provenance)
 
 
 @dataclass(eq=False)
@@ -60,11 +63,11 @@ class _Prefix:
 
 @dataclass(eq=False)
 class _Rollout:
-    """A finished chain with its verdict, the tokens generated for it, and labels by number of steps."""
+    """A finished chain with its verdict, the tokens generated each time it was drawn, and labels by number of steps."""
 
     state: State
     mark: float | None
-    tokens: int = 0
+    tokens: list[int] = field(default_factory=list)
     labels: dict[int, float] = field(default_factory=dict)
     right: int = 0
     """So many of its steps, at least, lead to a prefix that a right chain goes through."""
@@ -117,7 +120,7 @@ class _Search:
             if end.token_ids not in self.rollouts:
                 new.append(self.rollouts.setdefault(end.token_ids, _Rollout(end, mark)))
             tokens = len(end.token_ids) - len(state.token_ids)
-            self.rollouts[end.token_ids].tokens += tokens
+            self.rollouts[end.token_ids].tokens.append(tokens)
             self.generated += tokens
         hopeless = prefix.value == 0 and (bool(state.actions) or self.config.search == "mixed")
         if not hopeless:
