@@ -75,6 +75,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "letter_counting": "o1kit.tasks.teachers.letter_counting:LetterCountingTeacher",
         "chain_sum": "o1kit.tasks.teachers.chain_sum:ChainSumTeacher",
         "spell_backward": "o1kit.tasks.teachers.spell_backward:SpellBackwardTeacher",
+        "countdown": "o1kit.tasks.teachers.countdown:CountdownTeacher",
     },
 }
 """By group and kind, what makes it: `module:name`."""

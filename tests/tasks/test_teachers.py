@@ -14,6 +14,7 @@ from o1kit.registry import lookup
 from o1kit.tasks.config import ReasoningGymConfig, SplitConfig
 from o1kit.tasks.suite import Suite, build_suite
 from o1kit.tasks.teachers.chain_sum import work
+from o1kit.tasks.teachers.countdown import operations
 from o1kit.tasks.teachers.letter_counting import count
 from o1kit.tasks.teachers.spell_backward import SpellBackwardTeacher
 from o1kit.types import GroundTruth
@@ -22,6 +23,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "letter_counting": {"min_words": 1, "max_words": 6},
     "chain_sum": {"min_terms": 2, "max_terms": 5, "min_digits": 1, "max_digits": 3},
     "spell_backward": {"min_word_len": 3, "max_word_len": 10},
+    "countdown": {"min_numbers": 2, "max_numbers": 5, "max_value": 30, "min_target": 1, "max_target": 200},
 }
 NUM = 200
 
@@ -93,3 +95,31 @@ def test_spelling_takes_chunks_from_the_end() -> None:
     truth = GroundTruth("x", "edahsnu", {"metadata": {"word": "unshade"}})
     steps = SpellBackwardTeacher().trace(truth, "", [], 0)
     assert steps == ["ade>eda ok\n", "nsh>hsn ok\n", "u>u ok\n", "So the answer is edahsnu"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "texts"),
+    [
+        ("2 + 3", ["(2+3)"]),
+        ("4*(17 - 7) + 20 - 9", ["(17-7)", "(4*(17-7))", "((4*(17-7))+20)", "(((4*(17-7))+20)-9)"]),
+        ("-9 + 3 + 20", ["(3+20)", "((3+20)-9)"]),
+        ("-2*3 + 20", ["(2*3)", "(20-(2*3))"]),
+        ("30 - (4 - -3)*2", ["(4+3)", "((4+3)*2)", "(30-((4+3)*2))"]),
+        ("8*9/(2*3)", ["(8*9)", "((8*9)/2)", "(((8*9)/2)/3)"]),
+        ("50*(13 - 9)/20 - 1", ["(13-9)", "(50*(13-9))", "((50*(13-9))/20)", "(((50*(13-9))/20)-1)"]),
+    ],
+)
+def test_an_expression_is_taken_apart_in_the_order_of_its_work(expression: str, texts: list[str]) -> None:
+    assert [operation.text for operation in operations(expression)] == texts
+
+
+def test_a_countdown_chain_carries_the_problem_that_is_left() -> None:
+    truth = GroundTruth("p", "", {"metadata": {"numbers": [7, 20, 3], "target": 41, "expression": "20 + 7*3"}})
+    steps = lookup("teachers", "countdown")().trace(truth, "", [], 0)
+    assert "".join(steps).splitlines() == [
+        "7*3=21,(7*3);21,20>41 ok",
+        "20+21=41,(20+(7*3));41>41 hit ok",
+        "So the answer is (20+(7*3))",
+    ]
+    wrong = lookup("teachers", "countdown")().trace(truth, "", ["unnoticed"], 1)
+    assert wrong[-2].endswith(">41 miss ok\n")
