@@ -120,6 +120,21 @@ def test_a_problem_without_a_right_rollout_is_searched_if_asked() -> None:
     assert len(searched.asked) == 1 + math.log2(8)
 
 
+class Unlucky(Planted):
+    """No completion of a prefix is right, though a right chain goes through it."""
+
+    def _chain(self, state: State, wrong: bool) -> State:
+        return super()._chain(state, wrong or bool(state.actions))
+
+
+def test_what_follows_a_prefix_that_was_only_unlucky_is_not_known() -> None:
+    hard: dict[str, Any] = {"kind": "omega", "rollouts": 2, "completions": 2, "estimate": "hard", "labels": "implied"}
+    found = once(labelled(Unlucky(8, 6), OmegaLabelsConfig(**hard, num_iterations=1)))
+    first = {tuple(r.steps[: k + 1]): label for r in found for k, label in enumerate(r.labels) if label is not None}
+    assert all(first[tuple(f"s{n}\n" for n in range(1, k))] == 1.0 for k in range(2, 7))
+    assert next(r.labels for r in found if not r.correct)[5:] == [None, None, 0.0]
+
+
 def test_records_that_are_not_kept_are_not_searched_for() -> None:
     with pytest.raises(ValueError, match="keep: all"):
         OmegaLabelsConfig(kind="omega", search="all")

@@ -165,7 +165,9 @@ class _Search:
             last = len(rollout.state.actions) - 1
             good = last if rollout.mark else rollout.right
             bad = last + 1 if rollout.wrong is None else rollout.wrong
-            for k in [*range(1, good + 1), *range(max(bad, good + 1), last + 1)]:
+            if rollout.prefix(bad).token_ids in reached:  # its completions were unlucky: what follows is not known
+                bad = last + 1
+            for k in [*range(1, good + 1), *range(bad, last + 1)]:
                 name = rollout.prefix(k).token_ids
                 if name not in known:
                     known.add(name)
