@@ -7,10 +7,10 @@ labels and OmegaPRM's search for the first error tell (arXiv 2312.08935, 2406.06
 
 Prints the tokens generated for the labels and the AUC of steps before the end of a chain in both senses, the
 calibration error (of the share) and the AUC of all labels, each the mean over the seeds (least to most). Then the
-tokens that OmegaPRM needs for each AUC of Monte Carlo, whose better labels count at each size, and for 0.85, read off
-its own points by interpolation in the logarithm of tokens; what its first point exceeds takes at most that point's
-tokens. Exit code 1 if no way of OmegaPRM's takes at most half of the tokens for the best AUC of Monte Carlo, in the
-sense of its own labels.
+tokens that OmegaPRM needs for each AUC of Monte Carlo, whose better labels count at each size, and for 0.85, in either
+sense and over all labels, read off its own points by interpolation in the logarithm of tokens; what its first point
+exceeds takes at most that point's tokens. Exit code 1 if no way of OmegaPRM's takes at most half of the tokens for the
+best AUC of Monte Carlo, in the sense of its own labels.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from o1kit.recipe.compose import text_of
 from o1kit.recipe.source import parse
 
 FIGURES = ("reach", "auc_inner", "calibration_error_inner", "auc", "auc_within_problem")
-SENSES = {"reach": "reach", "share": "auc_inner"}
+SENSES = {"reach": "reach", "share": "auc_inner", "all labels": "auc"}
 ASKED, TARGET = 0.85, 0.5
 """AUC that is asked of a reward model (`benchmarks.rewards`); share of Monte Carlo's tokens."""
 TEST = {"kind": "monte_carlo", "num_problems": 300, "chains": 4, "completions": 8}
@@ -73,7 +73,7 @@ class Point(NamedTuple):
         return fmean(self.all_tokens)
 
     def auc(self, sense: str) -> float:
-        """Of steps before the end of a chain, mean over the seeds."""
+        """Of steps before the end of a chain, or with `all labels` of its end too (by share), mean over the seeds."""
         return fmean(self.figures[SENSES[sense]])
 
 

@@ -120,7 +120,7 @@ class OmegaLabelsConfig(Config):
     """Divides the logits while sampling."""
 
     @model_validator(mode="after")
-    def _only_hard_labels_are_implied(self) -> Self:
+    def _options_belong_together(self) -> Self:
         if self.estimate == "soft" and (self.labels == "implied" or self.draw == "until_right"):
             raise ValueError("a right chain says that a step can end right, not how often. Use `estimate: hard`")
         if self.search == "all" and self.keep == "mixed":

@@ -12,7 +12,6 @@ from o1kit.tasks.teachers.chain import ANSWER, PHRASES, Mistake, write_chain
 from o1kit.types import GroundTruth
 
 HIT, MISS = " hit", " miss"
-SIGNS: dict[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 
 
 class Operation(NamedTuple):
@@ -74,9 +73,9 @@ class CountdownTeacher:
             a, b = made[todo[i].left], made[todo[i].right]
             made[name] = apply(a, sign, b)
             rest = ",".join(str(made[other].value) for other in waiting[i + 1])
-            last = f"{HIT if made[name].value == target else MISS}" if i == len(todo) - 1 else ""
-            done = f"{a.value}{sign}{b.value}={made[name].value},{made[name].text};{rest}>{target}{last}"
-            return done, made[name].text
+            verdict = "" if i < len(todo) - 1 else HIT if made[name].value == target else MISS
+            text = f"{a.value}{sign}{b.value}={made[name].value},{made[name].text};{rest}>{target}{verdict}"
+            return text, made[name].text
 
         steps, answer = write_chain(len(todo), "", write, mistakes, seed)
         return [*steps, ANSWER + answer]
@@ -151,7 +150,7 @@ def _parts(node: ast.expr, inverse: str, inverted: bool) -> Iterator[tuple[bool,
         yield from _parts(node.operand, inverse, not inverted)
     elif isinstance(node, ast.BinOp) and _is(node, *((ast.Add, ast.Sub) if inverse == "-" else (ast.Mult, ast.Div))):
         yield from _parts(node.left, inverse, inverted)
-        yield from _parts(node.right, inverse, inverted != (SIGNS[type(node.op)] == inverse))
+        yield from _parts(node.right, inverse, inverted != _is(node, ast.Sub, ast.Div))
     else:
         yield inverted, node
 
