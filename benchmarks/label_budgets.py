@@ -2,15 +2,21 @@
 
 The quickstart's policy labels problems by plain Monte Carlo (soft and hard labels) and by OmegaPRM at growing sizes; a
 process reward model is trained on each, all as long, and all are measured on problems that nothing was trained on.
-A step there is good in two senses. `reach`: one of 8 completions of it reaches the right answer, which is what hard
-labels and OmegaPRM's search for the first error tell (arXiv 2312.08935, 2406.06592); `share`: at least half of 8 do.
+Prints the tokens generated for the labels and these figures, each the mean over the seeds (least to most):
 
-Prints the tokens generated for the labels and the AUC of steps before the end of a chain in both senses, the
-calibration error (of the share) and the AUC of all labels, each the mean over the seeds (least to most). Then the
-tokens that OmegaPRM needs for each AUC of Monte Carlo, whose better labels count at each size, and for 0.85, in either
-sense and over all labels, read off its own points by interpolation in the logarithm of tokens; what its first point
-exceeds takes at most that point's tokens. Exit code 1 if no way of OmegaPRM's takes at most half of the tokens for the
-best AUC of Monte Carlo, in the sense of its own labels.
+- `whole chains`: AUC of step labels, that of the end included, of chains whose every step is labelled. A step is good
+  if at least half of 8 completions of it reach the right answer.
+- `share`: the same for the steps before the end.
+- `reach`: for these, a step is good if one of 8 completions does. That is what hard labels and OmegaPRM's search for
+  the first error tell (arXiv 2312.08935, 2406.06592).
+- `all labels`: AUC of whole chains and of the ends of all completions that were drawn to label them. Four labels in
+  five are of such ends, as they are in what Monte Carlo is trained on.
+- the calibration error (of the share) of steps before the end, and the AUC of ends within problems.
+
+Then the tokens that OmegaPRM, and rollouts without its search, need for each AUC of Monte Carlo, whose better labels
+count at each size, and for 0.85, in each sense, read off their own points by interpolation in the logarithm of tokens;
+what a first point exceeds takes at most that point's tokens. Exit code 1 if no way of OmegaPRM's takes at most half of
+the tokens for the best AUC of Monte Carlo on whole chains.
 """
 
 from __future__ import annotations
@@ -30,8 +36,8 @@ from benchmarks.quickstart_seeds import RECIPE, show, shown
 from o1kit.recipe.compose import text_of
 from o1kit.recipe.source import parse
 
-FIGURES = ("reach", "auc_inner", "calibration_error_inner", "auc", "auc_within_problem")
-SENSES = {"reach": "reach", "share": "auc_inner", "all labels": "auc"}
+FIGURES = ("auc_whole_chains", "auc_inner", "reach", "auc", "calibration_error_inner", "auc_within_problem")
+SENSES = {"whole chains": "auc_whole_chains", "share": "auc_inner", "reach": "reach", "all labels": "auc"}
 ASKED, TARGET = 0.85, 0.5
 """AUC that is asked of a reward model (`benchmarks.rewards`); share of Monte Carlo's tokens."""
 TEST = {"kind": "monte_carlo", "num_problems": 300, "chains": 4, "completions": 8}
@@ -51,11 +57,27 @@ SOURCES: dict[str, dict[str, Any]] = {
         "estimate": "hard",
         "labels": "implied",
     },
+    "omega_passing": {
+        "kind": "omega",
+        "rollouts": 4,
+        "completions": 2,
+        "draw": "until_right",
+        "num_iterations": 2,
+        "length": 50.0,
+        "keep": "all",
+        "search": "all",
+        "labels": "passing",
+    },
 }
-"""`omega` as it was published; `omega_implied` searches every problem that has a wrong rollout, from fewer rollouts,
-stops completing a prefix once one completion is right, and takes every label that needs none of its own. All draw at
-most 4 completions of a prefix."""
-OBJECTIVE = {"kind": "prm", "inner": 4.0}
+"""`omega` as it was published; `omega_implied` and `omega_passing` search every problem that has a wrong rollout, from
+fewer rollouts, stop completing a prefix once one completion is right, and take every label that needs no tokens: what
+can be told of a prefix from right chains and first errors, or the share of right rollouts through it. None draws more
+than 4 completions of a prefix."""
+SOURCES["rollouts"] = SOURCES["omega_passing"] | {"token_budget": 1}
+"""Without a search: what the search itself is good for."""
+INNER = {"omega_passing": 1.0, "rollouts": 1.0}
+"""Weight of labels before the end of a chain where it is not 4, so that both kinds weigh about alike: Monte Carlo has
+four ends for each of them, these sources have one."""
 
 
 class Point(NamedTuple):
@@ -73,7 +95,7 @@ class Point(NamedTuple):
         return fmean(self.all_tokens)
 
     def auc(self, sense: str) -> float:
-        """Of steps before the end of a chain, or with `all labels` of its end too (by share), mean over the seeds."""
+        """In one of `SENSES`, mean over the seeds."""
         return fmean(self.figures[SENSES[sense]])
 
 
@@ -93,7 +115,8 @@ def stages(sources: Sequence[str], sizes: Sequence[int], steps: int) -> list[dic
                 "policy": "sft",
                 "labels": {"kind": "stage", "stage": f"l_{name}"},
             }
-            prm |= {"reading": {"by": "head", "surprise": True}, "objective": OBJECTIVE}
+            prm |= {"reading": {"by": "head", "surprise": True}}
+            prm |= {"objective": {"kind": "prm", "inner": INNER.get(source, 4.0)}}
             prm |= {"calibrate": True, "steps": steps}
             measured: dict[str, Any] = {"kind": "evaluate", "policies": ["sft"], "judge": f"p_{name}"}
             measured |= {"splits": ["heldout"], "searches": [{"kind": "greedy"}]}
@@ -132,7 +155,7 @@ def points(folders: Sequence[Path], sources: Sequence[str], sizes: Sequence[int]
                 [json.loads((f / f"{kind}_{name}" / "results.json").read_text())["reward"] for f in folders]
                 for kind in "eh"
             )
-            figures = {key: [row[key] for row in judged] for key in FIGURES[1:]}
+            figures = {key: [row[key] for row in judged] for key in FIGURES if key != "reach"}
             figures["reach"] = [row["auc_inner"] for row in reached]
             found.append(Point(source, size, [row["tokens_generated"] for row in spent], figures))
     return found
@@ -151,7 +174,7 @@ def tokens_for(auc: float, known: Sequence[tuple[float, float]]) -> float | None
 
 
 def compare(found: Sequence[Point], sense: str) -> float | None:
-    """Prints what each way of OmegaPRM's takes; returns the least share of tokens for Monte Carlo's best AUC."""
+    """Prints what each way takes; returns OmegaPRM's least share of the tokens for Monte Carlo's best AUC."""
     plain: list[tuple[float, float]] = []
     for size in sorted({p.problems for p in found}):
         both = [p for p in found if p.problems == size and p.source.startswith("monte_carlo")]
@@ -165,7 +188,8 @@ def compare(found: Sequence[Point], sense: str) -> float | None:
             needed = tokens_for(auc, own)
             share = f"{100 * needed / tokens:.0f} % of" if needed and tokens else "more than was measured, against"
             print(f"{sense}, {source}: AUC {auc:.3f} takes {share} Monte Carlo's {tokens or 0:,.0f} tokens")
-        if needed := tokens_for(top[1], own):
+        needed = tokens_for(top[1], own)
+        if needed and source.startswith("omega"):
             shares.append(needed / top[0])
     return min(shares, default=None)
 
@@ -191,7 +215,8 @@ def main() -> None:
         subprocess.run(command, check=True)
         folders.append(options.runs_dir / str(recipe["name"]))
     found = points(folders, options.sources, options.sizes)
-    titles = ["AUC before the end, reach", "share", "calibration error", "AUC of all labels", "AUC within problems"]
+    titles = ["AUC, whole chains", "before the end, share", "before the end, reach", "all labels"]
+    titles += ["calibration error", "AUC within problems"]
     lines = [["source", "problems", "tokens", *titles]]
     for p in found:
         figures = [shown(p.figures[name], 1.0, 3) for name in FIGURES]
@@ -199,10 +224,9 @@ def main() -> None:
     show(lines, options.markdown)
     least = {sense: compare(found, sense) for sense in SENSES}
     told = {sense: f"{100 * share:.0f} %" if share else "not reached" for sense, share in least.items()}
-    met = least["reach"] is not None and least["reach"] <= TARGET
-    print(
-        f"tokens for Monte Carlo's best AUC: {told} (target {100 * TARGET:.0f} %, reach): {'met' if met else 'missed'}"
-    )
+    met = (least["whole chains"] or math.inf) <= TARGET
+    verdict = "met" if met else "missed"
+    print(f"tokens for Monte Carlo's best AUC: {told} (target {100 * TARGET:.0f} %, whole chains): {verdict}")
     raise SystemExit(not met)
 
 

@@ -82,6 +82,7 @@ def reward_lines(reward: Mapping[str, Any]) -> list[str]:
         figures = [f"step accuracy {100 * reward['step_accuracy']:.1f} %"]
         figures += [f"F1 (ProcessBench) {100 * reward['f1']:.1f}"] if "f1" in reward else []
         figures += [f"AUC {reward['auc']:.3f}"] if "auc" in reward else []
+        figures += [f"{reward['auc_whole_chains']:.3f} on whole chains"] if "auc_whole_chains" in reward else []
         figures += [f"{reward['auc_within_problem']:.3f} within problems"] if "auc_within_problem" in reward else []
         figures.append(f"calibration error {reward['calibration_error']:.3f}")
         if "auc_inner" in reward:

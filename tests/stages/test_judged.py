@@ -46,6 +46,9 @@ def test_metrics_are_scikit_learns() -> None:
     found = label_metrics(chains)
     assert found["steps"] == len(labels) == 60 * 3 + 20
     assert found["auc"] == pytest.approx(roc_auc_score(labels, scores))
+    whole = [(y, s) for c in chains if c.labels[3] is not None for y, s in zip(c.labels, c.scores, strict=True)]
+    assert len(whole) == 4 * 20
+    assert found["auc_whole_chains"] == pytest.approx(roc_auc_score(*zip(*whole, strict=True)))
     assert found["step_accuracy"] == pytest.approx(accuracy_score(labels, np.array(scores) >= 0.5))
     assert found["good_share"] == pytest.approx(np.mean(labels))
     assert sum(row["size"] for row in found["reliability"]) == len(labels)

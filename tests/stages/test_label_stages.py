@@ -218,6 +218,7 @@ def sampled(section: dict[str, Any], seed: int = 5, **more: Any) -> list[LabelRe
         ("omega", "length", 0.1),
         ("omega", "c_puct", 0.0),
         ("omega", "labels", "implied"),
+        ("omega", "labels", "passing"),
         ("omega", "draw", "until_right"),
         ("omega", "estimate", "hard"),
         ("omega", "temperature", 0.5),
@@ -227,7 +228,7 @@ def test_every_option_of_sampling_counts(kind: str, option: str, value: Any) -> 
     usual: dict[str, Any] = dict(MONTE_CARLO if kind == "monte_carlo" else OMEGA)
     if option in ("alpha", "beta", "length", "c_puct"):
         usual |= {"num_problems": 10, "rollouts": 6, "completions": 4, "num_iterations": 5}
-    usual |= {"estimate": "hard"} if option in ("labels", "draw") else {}
+    usual |= {"estimate": "hard"} if value in ("implied", "until_right") else {}
     usual |= {"keep": "all"} if option == "search" else {}
     assert sampled(usual, **{option: value}) != sampled(usual)
 

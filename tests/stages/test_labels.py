@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -133,6 +133,28 @@ def test_what_follows_a_prefix_that_was_only_unlucky_is_not_known() -> None:
     first = {tuple(r.steps[: k + 1]): label for r in found for k, label in enumerate(r.labels) if label is not None}
     assert all(first[tuple(f"s{n}\n" for n in range(1, k))] == 1.0 for k in range(2, 7))
     assert next(r.labels for r in found if not r.correct)[5:] == [None, None, 0.0]
+
+
+@pytest.mark.parametrize("draw", ["together", "until_right"])
+def test_a_prefix_is_worth_what_all_rollouts_through_it_are(draw: Literal["together", "until_right"]) -> None:
+    soft: dict[str, Any] = {"kind": "omega", "rollouts": 4, "completions": 2, "draw": draw}
+    tried, passing = Planted(8, 6), Planted(8, 6)
+    before = labelled(tried, OmegaLabelsConfig(**soft | {"estimate": "hard"}))
+    found = labelled(passing, OmegaLabelsConfig(**soft, labels="passing"))
+    assert tried.asked == passing.asked and sum(r.tokens for r in before) == sum(r.tokens for r in found), "no tokens"
+    assert [r.steps for r in before] == [r.steps for r in found] and before[-1].correct is not None
+    label = {tuple(r.steps[: k + 1]): x for r in found for k, x in enumerate(r.labels[:-1]) if x is not None}
+    assert len(label) == sum(x is not None for r in found for x in r.labels[:-1]), "no prefix counts twice"
+    for prefix, value in label.items():
+        through = [bool(r.correct) for r in found if tuple(r.steps[: len(prefix)]) == prefix and len(r.steps) > 7]
+        assert value == sum(through) / len(through)
+    assert len(label) == len({tuple(r.steps[:k]) for r in found for k in range(1, 8)}), "and each has a label"
+    assert {0.0, 1.0} < set(label.values()), "shared ones lie between"
+
+
+def test_shares_are_not_hard_labels() -> None:
+    with pytest.raises(ValueError, match="estimate: soft"):
+        OmegaLabelsConfig(kind="omega", labels="passing", estimate="hard")
 
 
 def test_records_that_are_not_kept_are_not_searched_for() -> None:

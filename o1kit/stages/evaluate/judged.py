@@ -148,8 +148,9 @@ def label_metrics(chains: Sequence[JudgedChain], level: str = "step") -> dict[st
     """Accuracy, AUC, calibration and ProcessBench's F1 of a judge's step scores.
 
     Steps without a label are left out. AUC and F1 need both kinds of labels, and are left out where there is one only.
-    A label of at least one half is good. `f1_tuned` uses the threshold that is best on one half of the problems, and is
-    measured on the other half.
+    A label of at least one half is good. `auc_whole_chains` is that of chains whose every step has a label: completions
+    that were drawn to label a step are chains with a label at their end only, and are many. `f1_tuned` uses the
+    threshold that is best on one half of the problems, and is measured on the other half.
     """
     steps = [
         (c.problem, s, y, c.ended and i == len(c.labels) - 1)
@@ -169,12 +170,21 @@ def label_metrics(chains: Sequence[JudgedChain], level: str = "step") -> dict[st
     }
     for part, (error, auc) in inner_and_ends(scores, labels, ends).items():
         found |= {f"calibration_error_{part}": error} | ({f"auc_{part}": auc} if auc is not None else {})
-    if len(set(good)) == 2:
+    if _both(good):
         found["auc"] = roc_auc(scores, good)
+    if level == "step" and (auc := _auc_whole(chains)) is not None:
+        found["auc_whole_chains"] = auc
     within = within_auc(scores, good, problems)
     if within.auc is not None:
         found |= {"auc_within_problem": within.auc, "problems_within": within.problems}
     return found | (_first_errors(chains) if level == "step" else {})
+
+
+def _auc_whole(chains: Sequence[JudgedChain]) -> float | None:
+    whole = [c for c in chains if None not in c.labels]
+    scores = [score for c in whole for score in c.scores]
+    good = [y >= 0.5 for c in whole for y in c.labels if y is not None]
+    return roc_auc(scores, good) if _both(good) else None
 
 
 def _first_errors(chains: Sequence[JudgedChain]) -> dict[str, Any]:
@@ -187,7 +197,7 @@ def _first_errors(chains: Sequence[JudgedChain]) -> dict[str, Any]:
     halves: list[list[tuple[JudgedChain, int]]] = [[], []]
     for chain, error in known:
         halves[blake2b(chain.problem.encode(), digest_size=1).digest()[0] & 1].append((chain, error))
-    if all(_both(error for _, error in half) for half in halves):
+    if all(_both(error == NO_ERROR for _, error in half) for half in halves):
         tuning, rest = halves
         threshold = best_threshold([error for _, error in tuning], [c.scores for c, _ in tuning])
         seen = [first_error(c.scores, threshold) for c, _ in rest]
@@ -206,8 +216,8 @@ def true_error(labels: Sequence[float | None]) -> int | None:
     return NO_ERROR
 
 
-def _both(errors: Iterable[int]) -> bool:
-    return len({error == NO_ERROR for error in errors}) == 2
+def _both(verdicts: Iterable[bool]) -> bool:
+    return len(set(verdicts)) == 2
 
 
 def best_of_n_gains(config: EvaluateConfig, rows: Sequence[ResultRow], titles: Sequence[str]) -> list[dict[str, Any]]:

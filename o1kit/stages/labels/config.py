@@ -94,8 +94,8 @@ class OmegaLabelsConfig(Config):
     completions: Count = 16
     """Rollouts from each prefix that is tried (k)."""
     draw: Literal["together", "until_right"] = "together"
-    """`together`: all k at once; `until_right`: with `hard`, one after the other, and no more once one is right: the
-    label is known then, and the tokens of the others are saved."""
+    """`together`: all k at once; `until_right`: one after the other, and no more once one is right, which saves the
+    tokens of the others. With `hard` the label is known then; with `passing` shares come out too high, in order."""
     search: Literal["mixed", "all"] = "mixed"
     """`mixed`: only wrong rollouts of prefixes that others complete rightly; `all`: also those of a problem without a
     right rollout, which needs `keep: all`. The answer is then taken to be in reach of the policy."""
@@ -113,16 +113,21 @@ class OmegaLabelsConfig(Config):
     """Weight of U = c_puct * sqrt(all visits) / (1 + visits): how much seldom searched prefixes come first."""
     estimate: Estimate = "soft"
     """`soft`: share of rollouts that reach the right answer; `hard`: 1 if any does."""
-    labels: Literal["tried", "implied"] = "tried"
+    labels: Literal["tried", "implied", "passing"] = "tried"
     """`tried`: only prefixes with rollouts of their own are labelled, and ends; `implied`: with `hard`, also those that
-    a right chain goes through, which are good, and those after a first wrong step: no token is needed to know it."""
+    a right chain goes through, which are good, and those after a first wrong step; `passing`: with `soft`, every prefix
+    of a rollout, by the share of right ones among all that pass through it, wherever they began. Neither of the two
+    needs tokens of its own."""
     temperature: Positive = 1.0
     """Divides the logits while sampling."""
 
     @model_validator(mode="after")
     def _options_belong_together(self) -> Self:
-        if self.estimate == "soft" and (self.labels == "implied" or self.draw == "until_right"):
+        stops = self.draw == "until_right" and self.labels == "tried"
+        if self.estimate == "soft" and (self.labels == "implied" or stops):
             raise ValueError("a right chain says that a step can end right, not how often. Use `estimate: hard`")
+        if self.estimate == "hard" and self.labels == "passing":
+            raise ValueError("`passing` counts how many rollouts end right. Use `estimate: soft`")
         if self.search == "all" and self.keep == "mixed":
             raise ValueError("problems without a right rollout are searched, but leave no records. Use `keep: all`")
         return self

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from o1kit.functional.keys import derive
 from o1kit.functional.omega import omega_q, omega_u
@@ -40,6 +41,8 @@ class Omega:
         self.stats["probes"] += len(search.prefixes) - 1
         if self.config.labels == "implied":
             search.imply()
+        elif self.config.labels == "passing":
+            search.count_passing()
         return [record for rollout in search.rollouts.values() for record in self._records(rollout)]
 
     def _records(self, rollout: _Rollout) -> Iterator[LabelRecord]:
@@ -172,6 +175,21 @@ class _Search:
                 if name not in known:
                     known.add(name)
                     rollout.labels[k] = float(k <= good or name in reached)
+
+    def count_passing(self) -> None:
+        """Labels every prefix of a rollout with the share of right ones among all rollouts that pass through it.
+
+        A rollout from a prefix is drawn as the policy would go on from there, so its verdict is a completion's for each
+        of the prefixes that it goes on to pass through, at no cost.
+        """
+        marks: dict[tuple[int, ...], list[float]] = {}
+        for rollout in self.rollouts.values():
+            if rollout.mark is not None:
+                for k in range(1, len(rollout.state.actions)):
+                    marks.setdefault(rollout.prefix(k).token_ids, []).extend([rollout.mark] * len(rollout.tokens))
+        for rollout in self.rollouts.values():
+            own = ((k, marks.pop(rollout.prefix(k).token_ids, None)) for k in range(1, len(rollout.state.actions)))
+            rollout.labels = {k: fmean(found) for k, found in own if found}
 
     def _priority(self, prefix: _Prefix, rollout: _Rollout) -> float:
         config = self.config
