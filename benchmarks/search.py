@@ -55,6 +55,7 @@ def trees(n: int, tokens: float) -> Iterator[tuple[str, dict[str, Any]]]:
     """Searches that grow something, for what n samples of so many tokens each cost."""
     budget = {"token_budget": max(1, round(n * tokens))}
     yield "beam", {"kind": "beam", "num_beams": n // 4, "num_children": 4}
+    yield "wide beam", {"kind": "beam", "num_beams": 1, "num_children": n}
     yield "dvts", {"kind": "beam", "num_subtrees": n // 4, "num_beams": 1, "num_children": 4}
     mcts = {"kind": "mcts", "num_simulations": MANY, "num_children": 4, "leaves_per_batch": 1, **budget}
     yield "mcts", {**mcts, "expand": "chain"}
@@ -161,7 +162,7 @@ class Measurement:
         return self.marks.known[_name({**self.what, "search": name, "n": n})]
 
     def _wanted(self, name: str) -> bool:
-        return not self.options.only or name == "pass" or name.split(" T=")[0] in self.options.only
+        return not self.options.only or name == "pass" or not {name, name.split(" T=")[0]}.isdisjoint(self.options.only)
 
     def _one(self, name: str, n: int, section: dict[str, Any]) -> None:
         if self.marks.has(**self.what, search=name, n=n) or not self._wanted(name):
@@ -207,7 +208,13 @@ def main() -> None:
     parser.add_argument("--budgets", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32])
     parser.add_argument("--confidence", action="store_true", help="also searches led by the policy's confidence")
     parser.add_argument("--temperatures", type=float, nargs="+", default=[], help="samples and trees at these too")
-    parser.add_argument("--only", nargs="+", default=[], metavar="SEARCH", help="only these, by the table's names")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="SEARCH",
+        help="only these, by the table's names; without ` T=...` at all temperatures",
+    )
     parser.add_argument("--tree-budgets", type=int, nargs="+", default=[4, 8, 16])
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)

@@ -92,6 +92,15 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadingEngine(Engine, Protocol):
+    """An engine that also tells how probable given tokens are."""
+
+    async def logprobs(self, tokens: Sequence[int], start: int, account: Account = Account()) -> list[float]:
+        """The log-probability (nats, untempered) of each token from index `start` on, given all before it."""
+        ...
+
+
 class Policy(Protocol):
     """A language model as the search sees it: it owns the prompt template and the step delimiter."""
 

@@ -55,6 +55,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "pairwise": "o1kit.rewards.build:trained",
         "confidence": "o1kit.rewards.build:confidence",
         "value_head": "o1kit.rewards.build:value_head",
+        "likelihood": "o1kit.rewards.build:likelihood",
         "self_score": "o1kit.rewards.build:self_score",
         "judge": "o1kit.rewards.build:rubric",
         "constitution": "o1kit.rewards.build:constitution",

@@ -13,6 +13,7 @@ from o1kit.rewards.config import (
     AskedSection,
     ConstitutionConfig,
     JudgeConfig,
+    LikelihoodConfig,
     MixtureConfig,
     Part,
     RewardConfig,
@@ -48,7 +49,7 @@ def models(config: JudgeConfig | RewardConfig | None, path: Path) -> Iterator[tu
         for place, part in placed(config, path):
             if isinstance(part, TrainedSection):
                 yield (*place, "model"), part.model, True
-            elif isinstance(part, AskedSection) and part.model is not None:
+            elif isinstance(part, AskedSection | LikelihoodConfig) and part.model is not None:
                 yield (*place, "model"), part.model, False
 
 

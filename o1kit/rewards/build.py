@@ -13,7 +13,7 @@ from o1kit.engines.policy import LanguagePolicy, PromptTemplate
 from o1kit.errors import DataError, EnvironmentFailure
 from o1kit.functional.keys import derive
 from o1kit.models.reading import Reading, reading_ids
-from o1kit.protocols import Engine
+from o1kit.protocols import Engine, ReadingEngine
 from o1kit.rewards.asking import Asker
 from o1kit.rewards.chains import Chains, same_tokens
 from o1kit.rewards.confidence import ConfidenceReward
@@ -23,6 +23,7 @@ from o1kit.rewards.config import (
     ConstitutionConfig,
     JudgeRewardConfig,
     LabelReplyConfig,
+    LikelihoodConfig,
     MixtureConfig,
     NumberReplyConfig,
     PairwiseRewardConfig,
@@ -34,6 +35,7 @@ from o1kit.rewards.config import (
     parts,
 )
 from o1kit.rewards.constitution import ConstitutionReward
+from o1kit.rewards.likelihood import LikelihoodReward
 from o1kit.rewards.mixture import MixtureReward
 from o1kit.rewards.oracle import OracleReward
 from o1kit.rewards.pairwise import AskedPairs, HeadPairs
@@ -97,6 +99,17 @@ def confidence(config: ConfidenceConfig, context: RewardContext) -> ConfidenceRe
 def value_head(config: ValueHeadConfig, context: RewardContext) -> ValueHeadReward:
     """The policy's own value head."""
     return ValueHeadReward(context.policy.engine)
+
+
+def likelihood(config: LikelihoodConfig, context: RewardContext) -> LikelihoodReward:
+    """How probable chains are to another language model."""
+    policy = context.asked(config.model)
+    if not isinstance(policy.engine, ReadingEngine):
+        raise EnvironmentFailure(
+            "`kind: likelihood` needs an engine that tells how probable given tokens are. Use `engine: {kind: torch}`."
+        )
+    own = None if same_tokens(context.policy.template.tokenizer, policy.template.tokenizer) else policy.template
+    return LikelihoodReward(policy.engine, Chains(own=own), config.tokens)
 
 
 def asker(config: AskedSection, context: RewardContext) -> Asker:

@@ -121,6 +121,22 @@ class ValueHeadConfig(RewardSection):
     """Selects this reward."""
 
 
+class LikelihoodConfig(RewardSection):
+    """How probable a chain is to the language model of another stage: a step reward without step labels.
+
+    A stronger model than the policy finds the policy's slips improbable. It learns nothing of the answer, so it rewards
+    what it would have written itself. Costs a pass over the chain, as a reward model does; nothing is sampled.
+    """
+
+    kind: Literal["likelihood"]
+    """Selects this reward."""
+    model: StageName
+    """Stage whose model is read, or `model` for the recipe's own; with another tokenizer it reads the text anew."""
+    tokens: Literal["least", "geometric_mean", "product"] = "least"
+    """What counts of the probabilities of a chain's tokens so far: the least of them, which a single slip decides,
+    their geometric mean, or their product."""
+
+
 class SelfScoreRewardConfig(AskedSection, SelfScoreConfig):
     """A language model marks chains from -100 to 100 under MCTSr's constraints (arXiv 2406.07394), scaled to [0, 1]."""
 
@@ -228,6 +244,7 @@ Part = (
     | PairwiseRewardConfig
     | ConfidenceConfig
     | ValueHeadConfig
+    | LikelihoodConfig
     | SelfScoreRewardConfig
     | JudgeRewardConfig
     | ConstitutionConfig

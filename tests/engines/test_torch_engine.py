@@ -80,6 +80,25 @@ def test_values_and_scores_are_the_head_at_the_position() -> None:
                 assert torch.allclose(torch.tensor(scores), expected[positions], atol=1e-4)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("options", [{}, {"compiled": False}, {"max_batch": 2}])
+def test_tokens_of_a_text_are_as_probable_as_to_transformers(options: dict[str, Any]) -> None:
+    model, template = tiny()
+    engine = engine_of(model, template, **options)
+    texts = [[*template.encode(p), *template.encode("1+1=2 ok\n" * n)] for n, p in enumerate(PROMPTS, 1)]
+
+    async def read(start: int) -> list[list[float]]:
+        return await asyncio.gather(*(engine.logprobs(tokens, start) for tokens in texts))
+
+    for start in (1, 5, 3):  # the second and third go on from what is cached
+        for tokens, found in zip(texts, asyncio.run(read(start)), strict=True):
+            assert torch.allclose(torch.tensor(found), full_logprobs(model, tokens)[start - 1 :], atol=1e-4)
+    assert engine.ledger.total.scored + engine.ledger.total.cached == 3 * sum(map(len, texts))
+    for start in (0, len(texts[0])):
+        with pytest.raises(ValueError, match="follows others"):
+            asyncio.run(engine.logprobs(texts[0], start))
+
+
 @pytest.mark.parametrize("options", [{"max_batch": 1}, {"max_batch": 5}, {"memory_mb": 0.07}, {"max_batch": 64}])
 def test_samples_do_not_depend_on_batch_limit_or_cache(options: dict[str, float]) -> None:
     model, template = tiny()

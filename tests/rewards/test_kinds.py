@@ -47,6 +47,7 @@ SECTIONS: dict[str, Any] = {
     "asked": {"kind": "pairwise", "model": "asked", "anchors": 2},
     "confidence": {"kind": "confidence"},
     "value_head": {"kind": "value_head"},
+    "likelihood": {"kind": "likelihood", "model": "sft", "tokens": "product"},
     "judge": {"kind": "judge", **SHORT},
     "judge steps": {"kind": "judge", **SHORT, "level": "step"},
     "constitution": {
@@ -83,7 +84,7 @@ def context(max_batch: int = 64) -> RewardContext:
         return Scorer(engine_of(model, TEMPLATE, max_batch=max_batch), TEMPLATE, reading)
 
     def asked(name: str | None) -> LanguagePolicy:
-        model = MODEL if name is None else JUDGE
+        model = MODEL if name in (None, "model") else JUDGE
         return LanguagePolicy(engine_of(model, TEMPLATE, max_batch=max_batch), TEMPLATE, 24, judges=True)
 
     return RewardContext(policy, scorer, asked, 5, lambda: cast(Any, RightAnswer()))

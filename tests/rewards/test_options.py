@@ -19,6 +19,7 @@ from o1kit.rewards.config import (
     ConstitutionConfig,
     JudgeRewardConfig,
     LabelReplyConfig,
+    LikelihoodConfig,
     MixtureConfig,
     NumberReplyConfig,
     OrmRewardConfig,
@@ -111,6 +112,7 @@ NUMBER: dict[str, Any] = {"kind": "judge", "reply": {"kind": "number", "high": 1
 LABELS: dict[str, Any] = {"kind": "judge"}
 RULES: dict[str, Any] = {"kind": "constitution", "principles": ["a", "b"]}
 SERVERS = {"kind": "http", "endpoints": ["http://h:1"]}
+LIKELY: dict[str, Any] = {"kind": "likelihood", "model": "sft"}
 PAIRS: dict[str, Any] = {"kind": "pairwise", "model": "asked", "anchors": 1}
 CRITIC = {**RULES, "critique_tokens": 5}
 
@@ -169,6 +171,11 @@ FLIPS: list[tuple[Any, str, dict[str, Any], dict[str, Any]]] = [
     (OrmRewardConfig, "model", {"kind": "orm", "model": "orm"}, {"kind": "orm", "model": "orm2"}),
     (MixtureConfig, "of", {"kind": "mixture", "of": [LABELS]}, {"kind": "mixture", "of": [LABELS, NUMBER]}),
 ]
+FLIPS += [
+    (LikelihoodConfig, "model", LIKELY, {**LIKELY, "model": "model"}),
+    (LikelihoodConfig, "tokens", LIKELY, {**LIKELY, "tokens": "geometric_mean"}),
+    (LikelihoodConfig, "tokens", LIKELY, {**LIKELY, "tokens": "product"}),
+]
 BRIEF = {"rubric": "{problem}{chain}", "reply": {"kind": "labels", "good": "a", "bad": "b", "alternatives": 100}}
 PRINCIPLED = {"principles": ["x"], "prompt": "{problem}{chain}{principle}{critique}", "alternatives": 100}
 PAID: list[tuple[Any, dict[str, Any]]] = [
@@ -178,6 +185,7 @@ PAID: list[tuple[Any, dict[str, Any]]] = [
     (PairwiseRewardConfig, {"kind": "pairwise", "model": "pairs"}),
     (ConfidenceConfig, {"kind": "confidence"}),
     (ValueHeadConfig, {"kind": "value_head"}),
+    (LikelihoodConfig, {"kind": "likelihood", "model": "sft"}),
     (JudgeRewardConfig, {"kind": "judge", **BRIEF}),
     (ConstitutionConfig, {"kind": "constitution", **PRINCIPLED}),
 ]
@@ -188,7 +196,7 @@ def test_every_option_changes_the_judgement(
     kind: Any, option: str, base: dict[str, Any], changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(READINGS, "orm2", READINGS["orm"].model_copy(update={"mark": "#"}))
-    real = kind is PairwiseRewardConfig
+    real = kind in (PairwiseRewardConfig, LikelihoodConfig)
     one = worth(base, real)
     assert one == worth(base, real), "the same again"
     assert one != worth(changed, real)

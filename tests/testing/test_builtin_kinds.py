@@ -33,6 +33,7 @@ SECTIONS: list[tuple[str, str, dict[str, Any]]] = [
     ("rewards", "pairwise", {"model": "any", "anchors": 2}),
     ("rewards", "confidence", {}),
     ("rewards", "value_head", {}),
+    ("rewards", "likelihood", {"model": "any"}),
     ("rewards", "self_score", {"prompt": "{problem} {answer}\n" + ASK_MARK}),
     ("rewards", "judge", {"rubric": SHORT, "reply": LABELS}),
     (

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from o1kit.engines.torch.flight import Flight
+from o1kit.engines.torch.following import following_logprobs
 from o1kit.engines.torch.forward import Forward
 from o1kit.engines.torch.passes import Plan, Work
 from o1kit.engines.torch.requests import SampleRequest, ScoreRequest
@@ -124,11 +125,32 @@ class TorchEngine:
         """
         if not self.model.scores:
             raise ValueError("this model has no scalar head to read")
+        return await self._read(tuple(tokens), tuple(positions), account)
+
+    async def logprobs(
+        self, tokens: Sequence[int], start: int, account: Account = Account(phase="score")
+    ) -> list[float]:
+        """The log-probability (nats, untempered) of each token from index `start` on, given all before it.
+
+        Raises:
+            DataError: the sequence holds unknown tokens or is longer than the model's context.
+            ResourceError: it does not fit the engine's memory.
+            ValueError: nothing is before or after `start`.
+        """
+        if not 0 < start < len(tokens):
+            raise ValueError(f"no token of {len(tokens)} follows others from index {start} on")
+        positions = tuple(range(start - 1, len(tokens) - 1))
+        return await self._read(tuple(tokens), positions, account, tuple(tokens[start:]))
+
+    async def _read(
+        self, tokens: tuple[int, ...], positions: tuple[int, ...], account: Account, following: tuple[int, ...] = ()
+    ) -> list[float]:
         self._check(tokens, len(tokens), len(tokens))
-        request = ScoreRequest(tuple(tokens), tuple(positions), account, asyncio.get_running_loop().create_future())
-        self._scores.append(request)
+        future = asyncio.get_running_loop().create_future()
+        self._scores.append(ScoreRequest(tokens, positions, account, future, following))
         self._wake()
-        return await request.future
+        found: list[float] = await future
+        return found
 
     def _check(self, tokens: Sequence[int], length: int, limit: int) -> None:
         if not tokens:
@@ -280,11 +302,14 @@ class TorchEngine:
         return works
 
     def _answer(self, request: ScoreRequest, work: Work, plan: Plan, hidden: Tensor) -> None:
-        """Reads the head; a leaf of a tree, which has one reading, is likely to be continued and kept."""
+        """Reads what was asked; a leaf of a tree, with one reading or one new step, is likely to go on and kept."""
         first = plan.first(work) - work.start
         at = torch.tensor([first + position for position in request.positions], device=hidden.device)
-        scores: list[float] = self.model.head_logits(hidden[at]).tolist()
-        if len(request.positions) == 1:
+        if request.following:
+            scores = following_logprobs(self.model, hidden[at], request.following)
+        else:
+            scores = self.model.head_logits(hidden[at]).tolist()
+        if request.following or len(request.positions) == 1:
             self._flight.keep(request.tokens, work.start, work.row)
         if not request.future.done():
             request.future.set_result(scores)

@@ -33,9 +33,11 @@ class SampleRequest:
 
 @dataclass(eq=False, slots=True)
 class ScoreRequest:
-    """Readings of the scalar head along one sequence."""
+    """Readings along one sequence: of the scalar head, or how probable the tokens after some positions are."""
 
     tokens: tuple[int, ...]
     positions: tuple[int, ...]
     account: Account
     future: asyncio.Future[list[float]]
+    following: tuple[int, ...] = ()
+    """The token after each position; empty where the head is read."""
