@@ -19,8 +19,10 @@ import numpy as np
 from benchmarks.plotting import figure, save
 from o1kit.functional.statistics import pass_at_k
 
-TREES = ("beam", "wide beam", "dvts", "mcts", "mcts steps", "mcts visits", "cfr tree")
-TREES += ("beam confidence", "mcts confidence")
+TREES = (
+    *("beam", "wide beam", "dvts", "mcts", "mcts steps", "mcts visits", "cfr tree"),
+    *("beam confidence", "mcts confidence"),
+)
 SAMPLES = ("majority", "rm", "weighted vote", "confidence best", "confidence vote")
 NUM_RESAMPLES = 2000
 

@@ -170,8 +170,6 @@ FLIPS: list[tuple[Any, str, dict[str, Any], dict[str, Any]]] = [
     (PrmRewardConfig, "model", {"kind": "prm", "model": "prm"}, {"kind": "prm", "model": "marked"}),
     (OrmRewardConfig, "model", {"kind": "orm", "model": "orm"}, {"kind": "orm", "model": "orm2"}),
     (MixtureConfig, "of", {"kind": "mixture", "of": [LABELS]}, {"kind": "mixture", "of": [LABELS, NUMBER]}),
-]
-FLIPS += [
     (LikelihoodConfig, "model", LIKELY, {**LIKELY, "model": "model"}),
     (LikelihoodConfig, "tokens", LIKELY, {**LIKELY, "tokens": "geometric_mean"}),
     (LikelihoodConfig, "tokens", LIKELY, {**LIKELY, "tokens": "product"}),
