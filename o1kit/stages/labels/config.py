@@ -95,7 +95,7 @@ class OmegaLabelsConfig(Config):
     """Rollouts from each prefix that is tried (k)."""
     draw: Literal["together", "until_right"] = "together"
     """`together`: all k at once; `until_right`: one after the other, and no more once one is right, which saves the
-    tokens of the others. With `hard` the label is known then; with `passing` shares come out too high, in order."""
+    tokens of the others. With `hard` the label is known then; with `passing` shares come out too high, but in order."""
     search: Literal["mixed", "all"] = "mixed"
     """`mixed`: only wrong rollouts of prefixes that others complete rightly; `all`: also those of a problem without a
     right rollout, which needs `keep: all`. The answer is then taken to be in reach of the policy."""
