@@ -13,11 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from o1kit import registry
 from o1kit.functional.noise import derive
 from o1kit.functional.significance import paired
 from o1kit.protocols import Artifact, StageInputs
 from o1kit.recipe.schema import Recipe
+from o1kit.rewards.config import JudgeConfig
 from o1kit.search.config import BestOfNConfig, MctsConfig, SampleConfig
 from o1kit.stages.evaluate.module import EvaluateModule, label
 from o1kit.stages.evaluate.shared import SharedSamples, remembered
@@ -29,12 +32,32 @@ BUDGETS = ((1, 4), (2, 4), (4, 4), (8, 4))
 """(simulations, children) of MCTS."""
 
 
-class Bench:
-    """One policy on one split; `problems`: at least so many of them, where the run had fewer."""
+JUDGE: Any = TypeAdapter(JudgeConfig)
 
-    def __init__(self, run: Path, recipe_directory: Path, policy: str, split: str, problems: int = 0) -> None:
+
+class Bench:
+    """One policy on one split.
+
+    Args:
+        problems: at least so many of them, where the run had fewer.
+        judge: what judges instead of the run's own judge, as recipes say it.
+        tasks: only problems of these generators; empty: of all.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        recipe_directory: Path,
+        policy: str,
+        split: str,
+        problems: int = 0,
+        judge: Any = None,
+        tasks: Sequence[str] = (),
+    ) -> None:
         said = json.loads((run / "recipe.json").read_text())
-        said["tasks"][split]["num_problems"] = max(problems, said["tasks"][split]["num_problems"])
+        wanted = said["tasks"][split]
+        wanted["num_problems"] = max(problems, wanted["num_problems"])
+        wanted["sources"] = [s for s in wanted["sources"] if not tasks or s.get("generator") in tasks]
         recipe = Recipe.model_validate(said)
         config = next(stage for stage in recipe.stages if stage.kind == "evaluate")
         artifacts = {
@@ -45,8 +68,9 @@ class Bench:
         self.problems = self.module.suite.problems(split)
         searching = self.module.models.policy(policy)
         self.policy = SharedSamples(searching)
-        judge = self.module.models.judge(config.judge, searching, policy)
-        self.judge = remembered(judge) if judge is not None else None
+        section = config.judge if judge is None else JUDGE.validate_python(judge)
+        reward = self.module.models.judge(section, searching, policy)
+        self.judge = remembered(reward) if reward is not None else None
 
     def marks(self, problems: Sequence[Any], results: Sequence[SearchResult]) -> list[list[float]]:
         """The mark of each answer of each problem."""

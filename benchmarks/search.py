@@ -74,6 +74,21 @@ def confident_trees(n: int, tokens: float) -> Iterator[tuple[str, dict[str, Any]
     yield "mcts confidence T=0.6", {**mcts, **led, "temperature": 0.6}
 
 
+def accepting(temperature: float) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """Beams that take the first step that is good enough, and samples up to the first chain that is: by name and n.
+
+    n is the most ways on from a step, or the most samples: what they cost depends on the problem.
+    """
+    for n in (8, 32):
+        for share in (0.6, 0.75, 0.85, 0.9):
+            beam = {"kind": "beam", "num_beams": 1, "num_children": n, "accept": share, "temperature": temperature}
+            yield f"accepting beam {share} T={temperature:g}", n, beam
+        for score in (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
+            rule = {"kind": "threshold", "score": score}
+            samples = {"kind": "best_of_n", "num_samples": n, "select": "best", "adaptive": rule}
+            yield f"adaptive rm {score} T={temperature:g}", n, {**samples, "temperature": temperature}
+
+
 class Marks:
     """The lines of `marks.jsonl`, and what is in it already."""
 
@@ -127,6 +142,9 @@ class Measurement:
             self._confidence(tokens)
         for temperature in self.options.temperatures:
             self._cooler(tokens, temperature)
+        for temperature in self.options.accept:
+            for name, n, section in accepting(temperature):
+                self._one(name, n, section)
 
     def _confidence(self, tokens: float) -> None:
         """What the policy's own confidence finds, and votes at a lower temperature: neither needs a reward model."""
@@ -146,7 +164,9 @@ class Measurement:
     def _cooler(self, tokens: float, temperature: float) -> None:
         """Votes, favourites and trees at another temperature: a search may need another one than its rival does."""
         at = {"temperature": temperature}
-        for n in sorted({n + more for n in self.options.tree_budgets for more in range(OVERSHOOT + 1)}, reverse=True):
+        few = self.options.budgets if self.options.accept else ()
+        dear = {n + more for n in self.options.tree_budgets for more in range(OVERSHOOT + 1)}
+        for n in sorted(dear.union(few), reverse=True):
             for name, section in list(sampled(n))[:3]:
                 self._one(f"{name} T={temperature:g}", n, {**section, **at})
             scored = {"scored_by": "confidence", "aggregate": "last"}
@@ -162,7 +182,8 @@ class Measurement:
         return self.marks.known[_name({**self.what, "search": name, "n": n})]
 
     def _wanted(self, name: str) -> bool:
-        return not self.options.only or name == "pass" or not {name, name.split(" T=")[0]}.isdisjoint(self.options.only)
+        always = name == "pass" or name.startswith(("accepting beam", "adaptive rm"))
+        return always or not self.options.only or not {name, name.split(" T=")[0]}.isdisjoint(self.options.only)
 
     def _one(self, name: str, n: int, section: dict[str, Any]) -> None:
         if self.marks.has(**self.what, search=name, n=n) or not self._wanted(name):
@@ -215,6 +236,16 @@ def main() -> None:
         metavar="SEARCH",
         help="only these, by the table's names; without ` T=...` at all temperatures",
     )
+    parser.add_argument(
+        "--accept",
+        type=float,
+        nargs="+",
+        default=[],
+        metavar="T",
+        help="also searches that stop at what is good enough",
+    )
+    parser.add_argument("--judge", type=json.loads, help="judges instead of the run's own, as JSON of a recipe's judge")
+    parser.add_argument("--tasks", nargs="+", default=[], metavar="GENERATOR", help="only problems of these")
     parser.add_argument("--tree-budgets", type=int, nargs="+", default=[4, 8, 16])
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -224,7 +255,11 @@ def main() -> None:
     for seed in options.seeds:
         for policy in options.policies:
             for split in options.splits:
-                bench = Bench(options.run, options.recipe_dir, policy, split, options.problems)
+                bench = Bench(
+                    *(options.run, options.recipe_dir, policy, split, options.problems),
+                    judge=options.judge,
+                    tasks=options.tasks,
+                )
                 Measurement(bench, marks, {"policy": policy, "split": split, "seed": seed}, options).run()
 
 

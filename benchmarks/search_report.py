@@ -32,6 +32,16 @@ def kind(search: str) -> str:
     return search.split(" T=")[0]
 
 
+def is_tree(search: str) -> bool:
+    """True for a search that grows something."""
+    return kind(search) in TREES or search.startswith("accepting beam")
+
+
+def is_samples(search: str) -> bool:
+    """True for a use of independent samples, and for the greedy chain."""
+    return kind(search) in (*SAMPLES, "greedy") or search.startswith(("adaptive", "certain"))
+
+
 class Cell(NamedTuple):
     """Marks and tokens of one search at one budget: arrays [seeds, problems]."""
 
@@ -134,6 +144,8 @@ def adaptive_claims(cells: Mapping[Key, Cell]) -> list[str]:
     for (policy, split, search, n), cell in sorted(cells.items()):
         vote = "weighted vote" if "weighted" in search else "majority"
         fixed = cells.get((policy, split, vote, n))
+        if search.startswith("adaptive rm"):
+            continue
         if not search.startswith(("adaptive", "certain")) or fixed is None or n < 8:
             continue
         cell, fixed = paired(cell, fixed)
@@ -165,7 +177,7 @@ def tree_claims(cells: Mapping[Key, Cell]) -> list[str]:
     """Each tree search against the best use of samples that cost at least as many tokens."""
     lines = []
     for (policy, split, search, n), whole in sorted(cells.items()):
-        if kind(search) not in TREES:
+        if not is_tree(search):
             continue
         for task in ("all", *sorted(set(whole.tasks))):
             tree = of_task(whole, task)
@@ -194,7 +206,7 @@ def _equal(cells: Mapping[Key, Cell], policy: str, split: str, tree: Cell, task:
     for (p, s, search, n), cell in sorted(cells.items()):
         same = (p, s) == (policy, split) and not set(tree.seeds).isdisjoint(cell.seeds)
         dear = search == "greedy" or cell.tokens.mean() >= tree.tokens.mean() * 0.999
-        if same and dear and (kind(search) in SAMPLES or search == "greedy"):
+        if same and dear and is_samples(search):
             enough[search] = min(n, enough.get(search, n))
     found = {f"{search}@{n}": of_task(cells[policy, split, search, n], task) for search, n in enough.items()}
     if not any(name != "greedy@1" for name in found):
@@ -228,7 +240,7 @@ def table(found: Sequence[Mapping[str, Any]], policy: str, split: str) -> list[s
     mine = [r for r in found if (r["policy"], r["split"], r["task"]) == (policy, split, "all")]
     budgets = sorted({r["n"] for r in mine if r["n"] & (r["n"] - 1) == 0})
     lines = [f"| search | {' | '.join(f'n = {n}' for n in budgets)} |", "|---" * (len(budgets) + 1) + "|"]
-    names = sorted({r["search"] for r in mine}, key=lambda name: (name.startswith("oracle"), kind(name) in TREES, name))
+    names = sorted({r["search"] for r in mine}, key=lambda name: (name.startswith("oracle"), is_tree(name), name))
     for name in names:
         at = {r["n"]: r for r in mine if r["search"] == name}
         entries = [f"{100 * at[n]['accuracy']:.1f} ({at[n]['tokens']:.0f})" if n in at else "" for n in budgets]
@@ -247,7 +259,7 @@ def plot(found: Sequence[Mapping[str, Any]], path: Path) -> None:
             mine = [r for r in found if (r["policy"], r["split"], r["task"]) == (policy, split, "all")]
             for i, name in enumerate(sorted({r["search"] for r in mine})):
                 points = sorted((r["tokens"], 100 * r["accuracy"]) for r in mine if r["search"] == name)
-                style = "--" if name.startswith("oracle") else ":" if kind(name) in TREES else "-"
+                style = "--" if name.startswith("oracle") else ":" if is_tree(name) else "-"
                 axis.plot(*zip(*points, strict=True), style, marker="o", markersize=3, label=name, color=f"C{i % 10}")
             axis.set_xscale("log", base=2)
             axis.set(title=f"{policy}, {split}", xlabel="generated tokens a problem", ylabel="accuracy, %")

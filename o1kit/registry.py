@@ -56,6 +56,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "confidence": "o1kit.rewards.build:confidence",
         "value_head": "o1kit.rewards.build:value_head",
         "likelihood": "o1kit.rewards.build:likelihood",
+        "calculator": "o1kit.rewards.build:calculator",
         "self_score": "o1kit.rewards.build:self_score",
         "judge": "o1kit.rewards.build:rubric",
         "constitution": "o1kit.rewards.build:constitution",

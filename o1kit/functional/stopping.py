@@ -1,8 +1,8 @@
 """When further samples of an answer can be spared. `None` (no answer) gets no votes; weights and scores are in [0, 1].
 
-Three rules, from the strictest to the boldest: the outcome can not change any more; the lead is unlikely to be chance
+Four rules, from the strictest to the boldest: the outcome can not change any more; the lead is unlikely to be chance
 (Adaptive-Consistency, Aggarwal et al. 2023, arXiv 2305.11860); the latest samples agree (early-stopping
-self-consistency, Li et al. 2024, arXiv 2401.10480).
+self-consistency, Li et al. 2024, arXiv 2401.10480); a single one is judged good enough.
 """
 
 from __future__ import annotations
@@ -50,6 +50,11 @@ def _stays_ahead(leads: float, total: float, left: int, later: bool) -> bool:
 def best_is_settled(answers: Sequence[str | None], scores: Sequence[float], left: int) -> bool:
     """True when `left` more scores in [0, 1] can not change `best`: an answer has the highest score there is, 1."""
     return left == 0 or any(answer is not None and score >= 1 for answer, score in zip(answers, scores, strict=True))
+
+
+def score_is_reached(answers: Sequence[str | None], scores: Sequence[float], wanted: float) -> bool:
+    """True when an answer has at least the wanted score."""
+    return any(answer is not None and score >= wanted for answer, score in zip(answers, scores, strict=True))
 
 
 def agreement(answers: Sequence[str | None], weights: Sequence[float]) -> float:

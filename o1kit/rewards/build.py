@@ -11,14 +11,17 @@ from o1kit import registry
 from o1kit.decoding import Decoding
 from o1kit.engines.policy import LanguagePolicy, PromptTemplate
 from o1kit.errors import DataError, EnvironmentFailure
+from o1kit.functional.arithmetic import Form
 from o1kit.functional.keys import derive
 from o1kit.models.reading import Reading, reading_ids
 from o1kit.protocols import Engine, ReadingEngine
 from o1kit.rewards.asking import Asker
+from o1kit.rewards.calculator import CalculatorReward
 from o1kit.rewards.chains import Chains, same_tokens
 from o1kit.rewards.confidence import ConfidenceReward
 from o1kit.rewards.config import (
     AskedSection,
+    CalculatorConfig,
     ConfidenceConfig,
     ConstitutionConfig,
     JudgeRewardConfig,
@@ -110,6 +113,11 @@ def likelihood(config: LikelihoodConfig, context: RewardContext) -> LikelihoodRe
         )
     own = None if same_tokens(context.policy.template.tokenizer, policy.template.tokenizer) else policy.template
     return LikelihoodReward(policy.engine, Chains(own=own), config.tokens)
+
+
+def calculator(config: CalculatorConfig, context: RewardContext) -> CalculatorReward:
+    """Whether the arithmetic of chains is right."""
+    return CalculatorReward([Form(form) for form in config.forms], config.factor)
 
 
 def asker(config: AskedSection, context: RewardContext) -> Asker:

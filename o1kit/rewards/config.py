@@ -5,7 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from o1kit.config import COUNT, NUMBER, TOKENS, Config, Count, CountOrZero, Late, Positive, StageName, Tokens
+from o1kit.config import COUNT, NUMBER, SHARE, TOKENS, Config, Count, CountOrZero, Late, Positive, StageName, Tokens
+from o1kit.functional.arithmetic import Form
 from o1kit.functional.prompts import with_places
 from o1kit.kinds import Kinds
 from o1kit.models.config import JudgeServersConfig
@@ -137,6 +138,27 @@ class LikelihoodConfig(RewardSection):
     their geometric mean, or their product."""
 
 
+def _form(text: str) -> str:
+    Form(text)
+    return text
+
+
+class CalculatorConfig(RewardSection):
+    """The arithmetic that a chain states, computed anew: 1 while all equations are true, less with each false one.
+
+    Asks no model and knows no answer: a chain may compute the wrong thing rightly, so mix it with what knows more.
+    """
+
+    kind: Literal["calculator"]
+    """Selects this reward."""
+    forms: list[Annotated[str, AfterValidator(_form)]] = []
+    """How lines state equations, where it is not `12 + 30 = 42`: texts with {left} and {right}, arithmetic each, and
+    `*` for anything, as `{left} makes {right}*`. Where several fit a line the first counts. Empty: any `... = ...` of
+    numbers."""
+    factor: Annotated[float, Field(ge=0.0, lt=1.0), SHARE] = 0.5
+    """What a chain is worth is multiplied by it with each false equation."""
+
+
 class SelfScoreRewardConfig(AskedSection, SelfScoreConfig):
     """A language model marks chains from -100 to 100 under MCTSr's constraints (arXiv 2406.07394), scaled to [0, 1]."""
 
@@ -245,6 +267,7 @@ Part = (
     | ConfidenceConfig
     | ValueHeadConfig
     | LikelihoodConfig
+    | CalculatorConfig
     | SelfScoreRewardConfig
     | JudgeRewardConfig
     | ConstitutionConfig

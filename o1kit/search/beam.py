@@ -4,6 +4,7 @@
 
 With one subtree this is beam search (as in Snell et al. 2024, arXiv 2408.03314). Diverse verifier tree search (DVTS,
 Beeching et al. 2024) runs several subtrees apart from one another, so that one early favourite cannot take all places.
+With `accept` next steps are sampled one by one until one is good enough: hard steps get most of the tokens.
 """
 
 from __future__ import annotations
@@ -92,27 +93,48 @@ class _Subtree:
         self.done.append(await self._finish(node, index))
 
     async def _extend(self, alive: list[Node], depth: int) -> list[Node]:
-        """Different next steps of every chain kept, judged; the root makes as many as all beams together."""
-        number = self.config.num_children * (self.config.num_beams if alive == [self.root] else 1)
-        decoding = self.config.decoding
+        """Different next steps of every chain kept, judged; the root makes as many as all beams together.
+
+        All at once; or, where steps are accepted, one at a time for each chain that has not enough good ones.
+        """
+        accept, beams = self.config.accept, self.config.num_beams if alive == [self.root] else 1
+        most = self.config.num_children * beams
+        wanting = list(enumerate(alive))
+        new: dict[str, Node] = {}
+        for drawn in range(1 if accept is None else most):
+            at, number = ((depth,), most) if accept is None else ((depth, drawn), 1)
+            await self._sample(wanting, at, number, new)
+            wanting = [(i, node) for i, node in wanting if self._accepted(node, new) < beams]
+            if not wanting or self._spent():
+                break
+        return list(new.values())
+
+    def _accepted(self, parent: Node, new: dict[str, Node]) -> int:
+        """How many of a chain's next steps keep enough of what it was worth."""
+        enough = (self.config.accept or 0.0) * (1.0 if parent is self.root else parent.estimate)
+        return sum(node.estimate >= enough for node in new.values() if node.parent is parent)
+
+    async def _sample(
+        self, parents: list[tuple[int, Node]], at: tuple[int, ...], number: int, new: dict[str, Node]
+    ) -> None:
+        """Puts next steps of chains into `new`, those that are there already left out, and judges them."""
         proposals = await asyncio.gather(
             *(
-                self.policy.propose(node.state, number, key=derive(self.key, depth, i), decoding=decoding)
-                for i, node in enumerate(alive)
+                self.policy.propose(node.state, number, key=derive(self.key, *at, i), decoding=self.config.decoding)
+                for i, node in parents
             )
         )
-        new: dict[str, Node] = {}
-        for parent, actions in zip(alive, proposals, strict=True):
-            before = parent.state
+        fresh: list[Node] = []
+        for (_, parent), actions in zip(parents, proposals, strict=True):
             self.usage += Usage(generated=sum(len(action.completion.token_ids) for action in actions))
             for action in actions:
-                state = before.after(action)
-                new.setdefault(state.text, Node(0, state, parent))
-        scores = await asyncio.gather(*(self.reward.score(node.state) for node in new.values()))
-        for node, score in zip(new.values(), scores, strict=True):
+                state = parent.state.after(action)
+                if state.text not in new:
+                    fresh.append(new.setdefault(state.text, Node(0, state, parent)))
+        scores = await asyncio.gather(*(self.reward.score(node.state) for node in fresh))
+        for node, score in zip(fresh, scores, strict=True):
             assert node.parent is not None
             self._judge(node, (*node.parent.step_scores, score.value), node.parent)
-        return list(new.values())
 
     def _judge(self, node: Node, scores: tuple[float, ...], parent: Node) -> None:
         node.step_scores, node.estimate = scores, aggregate(self.config.aggregate, scores)

@@ -7,7 +7,7 @@ from o1kit.kinds import Kinds
 from o1kit.search.best_of_n.config import BestOfNConfig
 from o1kit.search.cfr.config import CfrConfig
 from o1kit.search.mcts.config import MctsConfig
-from o1kit.search.section import Aggregate, DecodingConfig, JudgedConfig, SearchSection, titled
+from o1kit.search.section import Aggregate, DecodingConfig, JudgedConfig, SearchSection, Share, titled
 from o1kit.search.self_refine.config import SelfRefineConfig
 
 __all__ = [
@@ -74,6 +74,11 @@ class BeamConfig(JudgedConfig):
     """Next steps sampled for each chain kept; equal ones are merged."""
     num_subtrees: Count = 1
     """Beam searches that do not see each other; with `num_beams: 1` and several of them this is DVTS."""
+    accept: Share | None = None
+    """A next step with which the chain is worth at least this share of what it was worth before (1 before the first) is
+    good enough: steps are then sampled one by one, until one is (at the start one for each beam) or `num_children` are.
+    So the search spends its tokens on the steps that are hard; it takes a judge that knows good steps. null: all at
+    once."""
     max_steps: Count = 32
     """Deepest chain, in steps; what has not ended then is completed without a search."""
     select: Literal["majority", "best", "weighted"] = "best"
@@ -87,8 +92,9 @@ class BeamConfig(JudgedConfig):
         shape = f"{self.num_beams}x{self.num_children}"
         name = f"beam {shape}" if self.num_subtrees == 1 else f"dvts {self.num_subtrees}x{shape}"
         aggregate = () if self.aggregate == "min" else (self.aggregate,)
+        accept = () if self.accept is None else (f"accept {self.accept:g}",)
         judged = "" if self.scored_by == "judge" else f" {self.scored_by}"
-        return titled(f"{name}{judged} ({self.select})", (*aggregate, *self.unusual))
+        return titled(f"{name}{judged} ({self.select})", (*accept, *aggregate, *self.unusual))
 
 
 SearchConfig = Annotated[

@@ -14,6 +14,7 @@ from o1kit.functional.stopping import (
     best_is_settled,
     lead_probability,
     regularized_beta,
+    score_is_reached,
     vote_is_settled,
 )
 from o1kit.functional.voting import best, weighted_vote
@@ -79,6 +80,12 @@ def test_the_best_is_settled_by_the_highest_score_there_is() -> None:
             for x in product([*values, ("new", 1.0)], repeat=2)
         }
         assert best_is_settled(answers, scores, 2) == (len(outcomes) == 1)
+
+
+def test_a_score_is_reached_by_an_answer_only() -> None:
+    assert score_is_reached(["a", "b"], [0.2, 0.7], 0.7)
+    assert not score_is_reached(["a", None], [0.69, 1.0], 0.7)
+    assert not score_is_reached([], [], 0.1)
 
 
 def test_agreement_is_the_largest_share() -> None:

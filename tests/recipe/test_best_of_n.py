@@ -112,7 +112,7 @@ def test_what_sets_searches_apart_is_in_their_names() -> None:
         "{kind: mcts, temperature: 0.7}",
         "{kind: mcts, token_budget: 200}",
         *(f"{{kind: best_of_n, select: {how}}}" for how in ("majority", "best", "weighted")),
-        *(f"{{kind: best_of_n, adaptive: {{kind: {how}}}}}" for how in ("certain", "window", "posterior")),
+        *(f"{{kind: best_of_n, adaptive: {{kind: {how}}}}}" for how in ("certain", "window", "posterior", "threshold")),
         "{kind: best_of_n, adaptive: {kind: certain, batch: 2}}",
         "{kind: best_of_n, adaptive: {kind: window, size: 4}}",
         "{kind: best_of_n, adaptive: {kind: window, agreement: 0.8}}",

@@ -15,6 +15,7 @@ from o1kit.errors import RewardFailure
 from o1kit.protocols import Span
 from o1kit.rewards.build import RewardContext, build_reward, named_parts
 from o1kit.rewards.config import (
+    CalculatorConfig,
     ConfidenceConfig,
     ConstitutionConfig,
     JudgeRewardConfig,
@@ -184,6 +185,7 @@ PAID: list[tuple[Any, dict[str, Any]]] = [
     (ConfidenceConfig, {"kind": "confidence"}),
     (ValueHeadConfig, {"kind": "value_head"}),
     (LikelihoodConfig, {"kind": "likelihood", "model": "sft"}),
+    (CalculatorConfig, {"kind": "calculator"}),
     (JudgeRewardConfig, {"kind": "judge", **BRIEF}),
     (ConstitutionConfig, {"kind": "constitution", **PRINCIPLED}),
 ]
@@ -224,7 +226,7 @@ def test_weights_count_in_a_mean() -> None:
 
 def test_no_option_is_left_out() -> None:
     tested = {(kind, option) for kind, option, *_ in FLIPS} | {(kind, "weight") for kind, _ in PAID}
-    tested |= {(ConstitutionConfig, "pays")}
+    tested |= {(ConstitutionConfig, "pays"), (CalculatorConfig, "forms"), (CalculatorConfig, "factor")}
     tested.add((SelfScoreRewardConfig, "weight"))  # in a mean
     kinds = {kind for kind, _ in tested}
     missing = {(kind, name) for kind in kinds for name in kind.model_fields if name != "kind"} - tested

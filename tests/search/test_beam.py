@@ -119,10 +119,61 @@ def test_subtrees_do_not_see_each_other() -> None:
         {"top_p": 0.3},
         {"min_p": 0.3},
         {"token_budget": 40},
+        {"accept": 0.9},
     ],
 )
 def test_every_option_changes_what_is_found(change: dict[str, Any]) -> None:
     assert any(shape(run(key=key, **change)) != shape(run(key=key)) for key in range(8))
+
+
+class Tens:
+    """Steps that go on are worth 1 if they hold `1`, all others 0.6."""
+
+    async def score(self, state: State) -> Score:
+        return Score((await self.step_scores(state))[-1], "tens")
+
+    async def step_scores(self, state: State) -> tuple[float, ...]:
+        going = [action.completion.finish == "step" for action in state.actions]
+        return tuple(1.0 if "1" in a.text and on else 0.6 for a, on in zip(state.actions, going, strict=True))
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+def test_steps_are_sampled_until_one_is_good_enough(beams: int) -> None:
+    """Of each chain's ways on only the last drawn may be good enough, at the root as many as there are beams."""
+    deeper = refused = 0
+    for key in range(12):
+        result = run(reward=Tens(), key=key, num_beams=beams, num_children=20, accept=0.9)
+        worth, children, depth = {0: 1.0}, dict[int, list[Any]](), depths(result)
+        for node in result.tree[1:]:
+            worth[node.id] = node.value
+            children.setdefault(node.parent or 0, []).append(node)
+        for parent in (i for i in children if depth[i] < BASE["max_steps"]):
+            wanted = beams if parent == 0 else 1
+            good = [node.value >= 0.9 * worth[parent] for node in children[parent]]
+            assert sum(good) <= wanted
+            assert good[-1] or sum(good) < wanted, "nothing is drawn after the one that sufficed"
+            deeper += parent != 0
+            refused += good.count(False)
+    assert deeper and refused
+
+
+def test_what_costs_little_is_accepted_at_once_and_what_is_hard_gets_the_samples() -> None:
+    """Relative to what the chain was worth: once it is worth 0.6, further steps of 0.6 are good enough."""
+    spent = {accept: run(reward=Tens(), num_beams=1, num_children=20, accept=accept).usage for accept in (0.5, 0.9)}
+    lone = run(reward=Tens(), num_beams=1, num_children=1)
+    assert spent[0.5].generated < spent[0.9].generated
+    assert len(run(reward=Tens(), num_beams=1, num_children=20, accept=0.5).tree) == len(lone.tree)
+
+
+def test_usage_and_trees_of_accepted_steps_do_not_depend_on_batching() -> None:
+    found = []
+    for limit in (1, 5, 64):
+        engine = engine_of(MODEL, TEMPLATE, max_batch=limit)
+        policy = LanguagePolicy(engine, TEMPLATE, max_tokens=24)
+        result = run(policy, reward=Tens(), num_subtrees=2, num_children=6, accept=0.9)
+        assert result.usage.generated == engine.usage.generated > 0
+        found.append(plain(result))
+    assert found[0] == found[1] == found[2]
 
 
 def depths(result: SearchResult) -> list[int]:
@@ -186,6 +237,7 @@ def test_subtrees_share_the_budget_evenly() -> None:
     [
         ({}, "beam 2x3 (best)"),
         ({"aggregate": "prod"}, "beam 2x3 (best) (prod)"),
+        ({"accept": 0.8, "aggregate": "last"}, "beam 2x3 (best) (accept 0.8, last)"),
         ({"num_subtrees": 2, "token_budget": 90, "temperature": 0.5}, "dvts 2x2x3 (best) (90 tokens, T=0.5)"),
     ],
 )

@@ -219,6 +219,17 @@ def test_the_samples_of_an_adaptive_run_are_the_first_of_a_fixed_one(rule: dict[
     assert min(sizes) < 12
 
 
+@pytest.mark.parametrize("key", range(6))
+def test_sampling_ends_at_the_first_answer_that_is_good_enough(key: int) -> None:
+    fixed = run(num_samples=12, key=key, select="best").trajectories
+    told = sorted(t.score for t in fixed if t.answer is not None)
+    for wanted in (told[len(told) // 2] if told else 1.0, 1.0):
+        first = next((i for i, t in enumerate(fixed) if t.answer is not None and t.score >= wanted), 11)
+        rule = {"kind": "threshold", "score": wanted}
+        early = run(num_samples=12, key=key, select="best", adaptive=rule).trajectories
+        assert [t.state for t in early] == [t.state for t in fixed[: first + 1]]
+
+
 def test_what_is_judged_is_what_was_drawn() -> None:
     planted = Planted({"a": 0.8, "b": 0.2}, truth="a")
     result = searched(planted, 3, num_samples=16, select="weighted", adaptive={"kind": "posterior", "batch": 2})
@@ -284,6 +295,7 @@ def test_usage_is_what_the_engines_generated() -> None:
 
 POSTERIOR = {"kind": "posterior", "confidence": 0.7}
 WINDOW = {"kind": "window", "size": 3}
+THRESHOLD = {"kind": "threshold", "score": 0.5}
 BASE: dict[str, Any] = {"num_samples": 10, "select": "weighted"}
 
 
@@ -308,6 +320,9 @@ BASE: dict[str, Any] = {"num_samples": 10, "select": "weighted"}
         ({"adaptive": WINDOW}, {"adaptive": WINDOW | {"size": 4}}),
         ({"adaptive": WINDOW}, {"adaptive": WINDOW | {"agreement": 0.6}}),
         ({"adaptive": {"kind": "certain"}}, {"adaptive": {"kind": "certain", "batch": 4}}),
+        ({}, {"adaptive": THRESHOLD}),
+        ({"adaptive": THRESHOLD}, {"adaptive": THRESHOLD | {"score": 0.99}}),
+        ({"adaptive": THRESHOLD}, {"adaptive": THRESHOLD | {"batch": 4}}),
         ({}, {"diversity": {"prompts": PROMPTS}}),
         ({}, {"diversity": {"temperatures": [1.0, 0.5]}}),
         ({}, {"diversity": {"models": ["other"]}}),

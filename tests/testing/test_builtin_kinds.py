@@ -34,6 +34,7 @@ SECTIONS: list[tuple[str, str, dict[str, Any]]] = [
     ("rewards", "confidence", {}),
     ("rewards", "value_head", {}),
     ("rewards", "likelihood", {"model": "any"}),
+    ("rewards", "calculator", {}),
     ("rewards", "self_score", {"prompt": "{problem} {answer}\n" + ASK_MARK}),
     ("rewards", "judge", {"rubric": SHORT, "reply": LABELS}),
     (

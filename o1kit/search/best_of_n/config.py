@@ -90,7 +90,30 @@ class PosteriorConfig(Config):
         return f"posterior {self.confidence:g}{first}" + (f" by {self.batch}" if self.batch > 1 else "")
 
 
-AdaptiveConfig = Annotated[CertainConfig | WindowConfig | PosteriorConfig, Field(discriminator="kind")]
+class ThresholdConfig(Config):
+    """Stops at the first chain with an answer that is judged good enough. Only as good as the judge is calibrated."""
+
+    kind: Literal["threshold"]
+    """Selects this rule."""
+    score: Annotated[float, SHARE] = Field(default=0.9, gt=0.0, le=1.0)
+    """Score, aggregated over the chain's steps, at which sampling ends."""
+    batch: Count = 1
+    """Samples drawn at a time, before looking again."""
+
+    @property
+    def rounds(self) -> tuple[int, int]:
+        """Samples in the first round, and in each one after it."""
+        return self.batch, self.batch
+
+    @property
+    def title(self) -> str:
+        """For example `threshold 0.9`."""
+        return f"threshold {self.score:g}" + (f" by {self.batch}" if self.batch > 1 else "")
+
+
+AdaptiveConfig = Annotated[
+    CertainConfig | WindowConfig | PosteriorConfig | ThresholdConfig, Field(discriminator="kind")
+]
 
 
 def _with_slot(text: str) -> str:
@@ -160,9 +183,11 @@ class BestOfNConfig(JudgedConfig):
         if rule is not None and max(rule.rounds) >= most:
             text = f"`{rule.kind}` draws {max(rule.rounds)} samples before it looks, and num_samples is {most}"
             raise ValueError(f"{text}: it could spare none. Draw fewer at a time, or leave `adaptive` out")
-        if rule is not None and self.select == "best" and not isinstance(rule, CertainConfig):
+        if rule is not None and self.select == "best" and not isinstance(rule, CertainConfig | ThresholdConfig):
             text = f"`{rule.kind}` counts votes, and `select: best` takes none"
-            raise ValueError(f"{text}: use `select: majority` or `weighted`, or the rule `certain`")
+            raise ValueError(f"{text}: use `select: majority` or `weighted`, or the rule `certain` or `threshold`")
+        if isinstance(rule, ThresholdConfig) and self.select == "majority":
+            raise ValueError("`threshold` looks at scores, and a majority has none: use `select: best` or `weighted`")
         if self.select == "majority" and self.scored_by != "judge":
             raise ValueError(
                 "a majority counts answers and scores nothing: leave `scored_by` out, or use another `select`"

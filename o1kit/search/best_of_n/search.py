@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from o1kit.functional.aggregation import aggregate
-from o1kit.functional.stopping import agreement, best_is_settled, lead_probability, vote_is_settled
+from o1kit.functional.stopping import agreement, best_is_settled, lead_probability, score_is_reached, vote_is_settled
 from o1kit.functional.voting import best, majority_vote, weighted_vote
 from o1kit.protocols import Policy, RankingReward, StepReward
 from o1kit.search.answers import voices
-from o1kit.search.best_of_n.config import CertainConfig, PosteriorConfig, WindowConfig
+from o1kit.search.best_of_n.config import CertainConfig, PosteriorConfig, ThresholdConfig, WindowConfig
 from o1kit.search.best_of_n.variants import draw, variants
 from o1kit.search.config import BestOfNConfig
 from o1kit.search.ranking import borda_values
@@ -95,6 +95,8 @@ def enough(config: BestOfNConfig, found: Sequence[Trajectory]) -> bool:
             return agreement(answers[-size:], weights[-size:]) >= wanted
         case PosteriorConfig(confidence=confidence):
             return lead_probability(answers, weights) >= confidence
+        case ThresholdConfig(score=wanted):
+            return score_is_reached(answers, weights, wanted)
     return False
 
 
