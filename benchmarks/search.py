@@ -74,19 +74,21 @@ def confident_trees(n: int, tokens: float) -> Iterator[tuple[str, dict[str, Any]
     yield "mcts confidence T=0.6", {**mcts, **led, "temperature": 0.6}
 
 
-def accepting(temperature: float) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """Beams that take the first step that is good enough, and samples up to the first chain that is: by name and n.
+def accepting(n: int, temperature: float) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Beams that take the first step that is good enough, and samples up to the first chain that is.
 
     n is the most ways on from a step, or the most samples: what they cost depends on the problem.
     """
-    for n in (8, 32):
-        for share in (0.6, 0.75, 0.85, 0.9):
-            beam = {"kind": "beam", "num_beams": 1, "num_children": n, "accept": share, "temperature": temperature}
-            yield f"accepting beam {share} T={temperature:g}", n, beam
-        for score in (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
-            rule = {"kind": "threshold", "score": score}
-            samples = {"kind": "best_of_n", "num_samples": n, "select": "best", "adaptive": rule}
-            yield f"adaptive rm {score} T={temperature:g}", n, {**samples, "temperature": temperature}
+    at = {"temperature": temperature}
+    for share in (0.6, 0.75, 0.85, 0.9):
+        beam = {"kind": "beam", "num_beams": 1, "num_children": n, "accept": share}
+        yield f"accepting beam {share} T={temperature:g}", {**beam, **at}
+    for score in (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
+        samples = {"kind": "best_of_n", "num_samples": n, "select": "best"}
+        yield (
+            f"adaptive rm {score} T={temperature:g}",
+            {**samples, "adaptive": {"kind": "threshold", "score": score}, **at},
+        )
 
 
 class Marks:
@@ -143,8 +145,9 @@ class Measurement:
         for temperature in self.options.temperatures:
             self._cooler(tokens, temperature)
         for temperature in self.options.accept:
-            for name, n, section in accepting(temperature):
-                self._one(name, n, section)
+            for n in self.options.accept_most:
+                for name, section in accepting(n, temperature):
+                    self._one(name, n, section)
 
     def _confidence(self, tokens: float) -> None:
         """What the policy's own confidence finds, and votes at a lower temperature: neither needs a reward model."""
@@ -244,6 +247,7 @@ def main() -> None:
         metavar="T",
         help="also searches that stop at what is good enough",
     )
+    parser.add_argument("--accept-most", type=int, nargs="+", default=[8, 32], help="steps or samples that these try")
     parser.add_argument("--judge", type=json.loads, help="judges instead of the run's own, as JSON of a recipe's judge")
     parser.add_argument("--tasks", nargs="+", default=[], metavar="GENERATOR", help="only problems of these")
     parser.add_argument("--tree-budgets", type=int, nargs="+", default=[4, 8, 16])

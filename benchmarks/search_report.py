@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -25,6 +26,8 @@ TREES = (
 )
 SAMPLES = ("majority", "rm", "weighted vote", "confidence best", "confidence vote")
 NUM_RESAMPLES = 2000
+DEARER = 1.25
+"""A tree's rivals may cost so many times its tokens."""
 
 
 def kind(search: str) -> str:
@@ -40,6 +43,11 @@ def is_tree(search: str) -> bool:
 def is_samples(search: str) -> bool:
     """True for a use of independent samples, and for the greedy chain."""
     return kind(search) in (*SAMPLES, "greedy") or search.startswith(("adaptive", "certain"))
+
+
+def family(search: str) -> str:
+    """Searches that differ only in how much is good enough are one: it is chosen like a number of samples."""
+    return re.sub(r"^adaptive rm [\d.]+", "adaptive rm", search)
 
 
 class Cell(NamedTuple):
@@ -198,21 +206,26 @@ def tree_claims(cells: Mapping[Key, Cell]) -> list[str]:
 
 
 def _equal(cells: Mapping[Key, Cell], policy: str, split: str, tree: Cell, task: str) -> tuple[str, Cell] | None:
-    """The best of a tree's rivals: each use of samples with as few of them as cost as many tokens.
+    """The best of a tree's rivals on a task: each use of samples with what cost as many tokens.
 
-    The greedy chain is one too: it costs less, and a search that does not beat it is not worth its tokens.
+    Of each it is the cheapest that cost at least as much, and all that cost up to a quarter more. The greedy chain is a
+    rival too: it costs less, and a search that does not beat it is not worth its tokens.
     """
-    enough: dict[str, int] = {}
-    for (p, s, search, n), cell in sorted(cells.items()):
-        same = (p, s) == (policy, split) and not set(tree.seeds).isdisjoint(cell.seeds)
-        dear = search == "greedy" or cell.tokens.mean() >= tree.tokens.mean() * 0.999
-        if same and dear and is_samples(search):
-            enough[search] = min(n, enough.get(search, n))
-    found = {f"{search}@{n}": of_task(cells[policy, split, search, n], task) for search, n in enough.items()}
-    if not any(name != "greedy@1" for name in found):
+    mine = of_task(tree, task).tokens.mean()
+    points: dict[str, dict[str, Cell]] = defaultdict(dict)
+    for (p, s, search, n), whole in sorted(cells.items()):
+        if (p, s) == (policy, split) and not set(tree.seeds).isdisjoint(whole.seeds) and is_samples(search):
+            cell = of_task(whole, task)
+            if search == "greedy" or cell.tokens.mean() >= mine * 0.999:
+                points[family(search)][f"{search}@{n}"] = cell
+    rivals: dict[str, Cell] = {}
+    for found in points.values():
+        most = max(min(cell.tokens.mean() for cell in found.values()), DEARER * mine)
+        rivals |= {name: cell for name, cell in found.items() if cell.tokens.mean() <= most}
+    if not any(name != "greedy@1" for name in rivals):
         return None
-    name = max(found, key=lambda name: float(found[name].marks.mean()))
-    return name, found[name]
+    name = max(rivals, key=lambda name: float(paired(rivals[name], tree)[0].marks.mean()))
+    return name, rivals[name]
 
 
 def regret_claims(cells: Mapping[Key, Cell]) -> list[str]:

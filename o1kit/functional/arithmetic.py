@@ -21,7 +21,7 @@ BOUND = re.compile(r"[\w^%)\]}]$")
 """Right before a stretch: it goes on with what is computed there, as in `2^3 + 1 = 9`."""
 BOUND_BY_SIGN = re.compile(r"[\w^%)\]}]\s*$")
 """The same where the stretch begins with a sign, as in `x + 3 = 8`."""
-SIGN_FIRST = re.compile(r"\s*[-+*/×÷−=(]")
+SIGN_FIRST = re.compile(r"\s*[-+*/×÷−(]")
 BULLET = re.compile(r"\s*[-−]\s")
 SIGNS = {"×": "*", "÷": "/", "−": "-"}
 Claim = tuple[str, ...]
@@ -109,14 +109,15 @@ def claims(text: str) -> Iterator[Claim]:
 def _lines(text: str, stretch: re.Match[str]) -> Iterator[str]:
     """The lines of a stretch, less what belongs to words and symbols around it."""
     lines = stretch[0].split("\n")
-    before, after = text[: stretch.start()], text[stretch.end() : stretch.end() + 1]
+    before, after = text[max(stretch.start() - 2, 0) : stretch.start()], text[stretch.end() : stretch.end() + 1]
     gap = stretch[0][: len(stretch[0]) - len(stretch[0].lstrip(" "))]
     bound = BOUND_BY_SIGN if SIGN_FIRST.match(lines[0]) else BOUND
-    if bound.search(before[-2:] + gap):
+    if bound.search(before + gap) and not lines[0].lstrip().startswith("="):
         lines[0] = ""
     if re.match(r"[\w^%(\[{]", after) and re.search(r"[-+*/×÷−\d(]$", lines[-1]):
         lines[-1] = ""
-    yield from (line for line in lines if not BULLET.match(line))
+    named = (re.sub(r"^\s*=", "", line) for line in lines)  # `total = 3 * 4 = 12` states what follows the name
+    yield from (line for line in named if not BULLET.match(line))
 
 
 class Form:
