@@ -75,10 +75,9 @@ class BeamConfig(JudgedConfig):
     num_subtrees: Count = 1
     """Beam searches that do not see each other; with `num_beams: 1` and several of them this is DVTS."""
     accept: Share | None = None
-    """A next step with which the chain is worth at least this share of what it was worth before (1 before the first) is
-    good enough: steps are then sampled one by one, until one is (at the start one for each beam) or `num_children` are.
-    So the search spends its tokens on the steps that are hard; it takes a judge that knows good steps. null: all at
-    once."""
+    """Share of what a chain was worth (1 before the first step) that a next step must keep to be good enough. Steps are
+    then sampled one by one, until one is (at the start one for each beam) or `num_children` are drawn, so tokens go to
+    the steps that are hard; it takes a judge that knows good steps. null: all at once."""
     max_steps: Count = 32
     """Deepest chain, in steps; what has not ended then is completed without a search."""
     select: Literal["majority", "best", "weighted"] = "best"
